@@ -10,6 +10,7 @@ differently.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from conductor.http1.errors import ProtocolError
 
@@ -69,7 +70,7 @@ class ChunkedReader:
         self.complete = False
         self._buffer = b""
         self._remaining = 0
-        self._state = self._read_size
+        self._state: Callable[[bytes, int, list[bytes]], int] = self._read_size
         self._trailers = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
