@@ -16,7 +16,7 @@ from conductor.errors import DeclarationError, UserError
 from conductor.fastfn.spec import Format, FunctionSpec, Limits, Processes
 from conductor.service.environment import add_config, base_environment
 from conductor.service.identity import part_id, service_id
-from conductor.service.loading import Declaration, BadDeclarationsError, load_declaration
+from conductor.service.loading import BadDeclarationsError, Declaration, load_declaration
 from conductor.service.model import Function, keys_for_later
 from conductor.service.program import (
     Program,
