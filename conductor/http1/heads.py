@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 
 from conductor.http1.errors import ProtocolError
-from conductor.http1.messages import Headers, ResponseHead
+from conductor.http1.messages import Headers
 
 MAX_HEAD = 65536  # bytes, request or response; above it 431
 CHUNKED = -1  # body_length of a message whose length its chunks tell
@@ -72,6 +72,7 @@ class RequestHead:
         "method",
         "plain",
         "raw",
+        "size",
         "target",
         "upgrade",
     )
@@ -80,7 +81,8 @@ class RequestHead:
     target: bytes
     http10: bool
     fields: bytes  # "\r\n", then each field line with its "\r\n"
-    raw: bytes  # the head as it came, blank line included
+    raw: bytes  # the head as it came (an absolute target made relative), blank line included
+    size: int  # bytes that the head took
     body_length: int
     keep_alive: bool
     expect_continue: bool
@@ -104,7 +106,7 @@ def split_fields(fields: bytes) -> Headers:
 def parse_request_head(data: bytes) -> RequestHead | None:
     """Return the request head at the start of ``data``, or None while it is incomplete.
 
-    The head's size is ``len(head.raw)``. Raises ProtocolError with status 400,
+    Raises ProtocolError with status 400,
     431 (head over 64 KiB), 501 (a transfer coding we do not have) or 505.
     """
     if b"\r\n\r\n" not in data:
@@ -117,14 +119,14 @@ def parse_request_head(data: bytes) -> RequestHead | None:
     method, target, minor, fields = match.groups()
     head.method, head.target, head.fields = method, target, fields
     head.raw = match.group()
+    head.size = match.end()
     http10 = head.http10 = minor == b"0"
     special = _SPECIAL.findall(fields)
     head.body_length = 0
     head.expect_continue = False
     head.upgrade = None
     if len(special) == 1 and special[0][0].lower() == b"host" and target[0] == 0x2F:
-        head.keep_alive = not http10
-        head.plain = True
+        head.keep_alive = head.plain = not http10
         _check_host(special[0][1])
         return head
     _apply_special(head, special)
@@ -174,7 +176,8 @@ def _apply_special(head: RequestHead, special: list[tuple[bytes, bytes]]) -> Non
         if len(expect) > 1 or expect[0].lower() != b"100-continue":
             raise ProtocolError("only Expect: 100-continue is known", 417)
         head.expect_continue = True
-    head.plain = found.keys() <= {b"host", b"content-length"} and len(found) == len(special)
+    framing = {b"host", b"content-length"}
+    head.plain = not head.http10 and found.keys() <= framing and len(found) == len(special)
 
 
 def _apply_host(head: RequestHead, hosts: list[bytes]) -> None:
@@ -244,16 +247,33 @@ def render_fields(headers: Headers) -> bytes:
     return b"".join([b"%s: %s\r\n" % field for field in headers])
 
 
-class WorkerResponse(ResponseHead):
+class WorkerResponse:
     """A response head as a worker sent it, with what its framing says."""
 
-    __slots__ = ("body_length", "keep_alive", "plain", "raw", "upgrade")
+    __slots__ = (
+        "body_length",
+        "fields",
+        "http10",
+        "keep_alive",
+        "plain",
+        "raw",
+        "reason",
+        "status",
+        "upgrade",
+    )
 
+    status: int
+    reason: bytes
+    fields: bytes  # "\r\n", then each field line with its "\r\n"
     raw: bytes
+    http10: bool
     body_length: int  # bytes, CHUNKED or UNTIL_CLOSE, before HEAD and the status are looked at
     keep_alive: bool
-    plain: bool
+    plain: bool  # HTTP/1.1 with a Content-Length and nothing that belongs to the connection
     upgrade: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<WorkerResponse {self.status}>"
 
 
 def parse_response_head(data: bytes) -> WorkerResponse | None:
@@ -267,15 +287,16 @@ def parse_response_head(data: bytes) -> WorkerResponse | None:
             raise ProtocolError(f"malformed response head: {data[:60]!r}", 502)
         return None
     minor, status, reason, fields = match.groups()
-    head = WorkerResponse(int(status), reason or b"", [], minor == b"0")
+    head = WorkerResponse()
+    head.status, head.reason, head.fields = int(status), reason or b"", fields
     head.raw = match.group()
+    head.http10 = minor == b"0"
     head.upgrade = None
     special = _SPECIAL.findall(fields)
     if len(special) == 1 and special[0][0].lower() == b"content-length" and minor == b"1":
         head.body_length = _response_content_length([special[0][1].rstrip(b"\t ")])
         head.keep_alive = head.plain = True
         return head
-    head.headers = split_fields(fields)
     _apply_response_special(head, special)
     return head
 

@@ -1,0 +1,474 @@
+"""One running copy of a function: its pool, its spawner, and the exchanges in it.
+
+The pool decides, this carries out: it gives exchanges to channels, orders
+workers from the spawner, retires and kills. All of it happens in callbacks of
+one loop; nothing awaits between a look at the pool and what follows from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from conductor.errors import ConductorError
+from conductor.fastfn import wire
+from conductor.fastfn.exchange import Exchange
+from conductor.fastfn.formats.cgi import CgiChannel, CgiSettings
+from conductor.fastfn.formats.channel import Channel
+from conductor.fastfn.formats.http_stdio import HttpStdioChannel
+from conductor.fastfn.pool import Pool, Worker
+from conductor.fastfn.requestlog import RequestLog
+from conductor.fastfn.spawner_link import SpawnerLink
+from conductor.fastfn.spec import Format, FunctionSpec
+from conductor.fastfn.states import State
+from conductor.fastfn.stats import FunctionStats
+
+KILL_GRACE = 5.0  # seconds from closing a worker's input to SIGTERM, and from that to SIGKILL
+_FOREVER = float("inf")
+_MONOTONIC = time.monotonic
+
+ExchangeWorker = Worker[Exchange]
+
+
+class Deployment:
+    """The workers of one function, from one spec."""
+
+    def __init__(
+        self,
+        spec: FunctionSpec,
+        loop: asyncio.AbstractEventLoop,
+        log: RequestLog,
+        stats: FunctionStats,
+    ) -> None:
+        self.spec = spec
+        self.loop = loop
+        self.pool: Pool[Exchange] = Pool(spec.processes, spec.limits)
+        self.ready = asyncio.Event()  # a spare was there, or none is wanted
+        self.last_error: str | None = None
+        self._log = log
+        self._stats = stats
+        self._link = SpawnerLink(self, loop)
+        self._spawner_ready = False
+        self._ordered: list[int] = []  # workers asked for while the spawner started
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _FOREVER
+        self._deaths: dict[int, str] = {}  # how workers with an exchange under way ended
+        self._last_lines: dict[int, str] = {}  # what workers wrote last to standard error
+        self._orphans: set[int] = set()  # busy workers whose spawner is lost
+        self._idle = asyncio.Event()  # nothing is under way: a drain is over
+        self._make_channel = self._channel_maker()
+
+    @property
+    def spawner_pid(self) -> int | None:
+        """The spawner's process id, None when there is none."""
+        return self._link.pid
+
+    def __repr__(self) -> str:
+        return f"<Deployment {self.spec.id} {self.pool!r}>"
+
+    # Life.
+
+    def start(self) -> None:
+        """Start what should stand ready."""
+        if self.spec.processes.spare == 0:
+            self.ready.set()
+        self.act()
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no more, wait until what is under way has ended; whether it did in ``timeout`` s."""
+        self.pool.closed = True
+        self.act()
+        self._note_idle()
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End all workers and the spawner; exchanges under way are broken off."""
+        self.pool.closed = True
+        self._cancel_timer()
+        for worker in list(self.pool.workers.values()):
+            channel = cast("Channel | None", worker.channel)
+            if channel is not None:
+                if channel.exchange is not None:
+                    channel.fail(503, "the function was stopped")
+                channel.close()
+        for waiting in list(self.pool.waiting):
+            waiting.request.fail(503, "the function was stopped", retry_after=1)
+        self.pool.waiting.clear()
+        await self._link.stop()
+        self._end_orphans()
+
+    # Exchanges.
+
+    def admit(self, exchange: Exchange) -> None:
+        """Give ``exchange`` to a spare, let it wait, or refuse it."""
+        now = exchange.arrived
+        worker = self.pool.claim_nowait(exchange, now)
+        if worker is not None:
+            self._start_exchange(worker, exchange)
+            if self.pool.needs_attention():
+                self.act()
+            else:
+                self._wake_by(now + (self.spec.limits.timeout or _FOREVER))
+            return
+        self._stats.queued += 1
+        if not self.pool.enqueue(exchange, now):
+            self._refuse(exchange, 503, "the queue is full")
+            return
+        exchange.connection.pause_reading()
+        self.act()
+
+    def withdraw(self, exchange: Exchange) -> None:
+        """Forget an exchange that waits."""
+        self.pool.withdraw(exchange)
+        self._note_idle()
+
+    def finished(self, exchange: Exchange) -> None:
+        """Count and log."""
+        self._stats.count(exchange)
+        self._log.request(self.spec.id, exchange)
+
+    def _refuse(self, exchange: Exchange, status: int, message: str) -> None:
+        self._stats.refused += 1
+        retry_after = 1
+        if status == 503:
+            retry_after = max(1, round(self.pool.retry_in(_MONOTONIC()) or 1))
+        exchange.fail(status, message, retry_after=retry_after if status == 503 else None)
+
+    def _start_exchange(self, worker: ExchangeWorker, exchange: Exchange) -> None:
+        exchange.claimed = worker.claimed_at
+        channel = cast("Channel", worker.channel)
+        exchange.channel = channel
+        channel.start(exchange, last=worker.last_request)
+
+    # What channels report.
+
+    def channel_done(self, channel: Channel, *, reusable: bool) -> None:
+        """Take a worker back, or let it end."""
+        worker = self.pool.workers.get(channel.worker)
+        if worker is None:
+            channel.close()
+            return
+        now = _MONOTONIC()
+        if reusable and worker.id not in self._orphans:
+            self.pool.release(worker, now)
+            if self.pool.waiting or self.pool.closed:
+                self.act()
+            else:
+                self._watch_idle(now)
+            return
+        self.pool.answered()
+        self._retire(worker, kill=False)
+        self.act()
+
+    def channel_broken(self, channel: Channel, *, unread: Exchange | None = None) -> None:
+        """End a worker that is of no use; give ``unread`` to another."""
+        worker = self.pool.workers.get(channel.worker)
+        if worker is not None:
+            self._retire(worker, kill=True)
+        else:
+            channel.close()
+        if unread is not None:
+            self._give_to_another(unread)
+        self.act()
+
+    def channel_redirected(self, channel: Channel, exchange: Exchange) -> None:
+        """Let another worker answer ``exchange``."""
+        exchange.channel = None
+        worker = self.pool.workers.get(channel.worker)
+        if worker is not None:
+            self._retire(worker, kill=False)
+        self.admit(exchange)
+
+    def _give_to_another(self, exchange: Exchange) -> None:
+        exchange.channel = None
+        if exchange.retried:
+            exchange.fail(502, "two workers in a row ended before they read the request")
+            return
+        exchange.retried = True
+        self.admit(exchange)
+
+    def take_farewell(self, worker: int) -> int | None:
+        """Return the exit status that ``worker`` said before it closed its output."""
+        return self._link.take_farewell(worker)
+
+    def explain_death(self, worker: int) -> str:
+        """Return a sentence on how a worker ended, with its last words."""
+        death = self._deaths.get(worker, "the worker broke off its answer")
+        last = self._last_lines.get(worker)
+        return f"{death}; its last line was {last!r}" if last else death
+
+    # What the spawner reports.
+
+    def on_spawner_ready(self) -> None:
+        """Order what was asked for meanwhile."""
+        self._spawner_ready = True
+        ordered, self._ordered = self._ordered, []
+        if ordered:
+            self._link.spawn(ordered)
+
+    def on_spawned(self, worker_id: int, pid: int, fds: list[int]) -> None:
+        """Take charge of a worker."""
+        worker = self.pool.workers.get(worker_id)
+        if worker is None:
+            for fd in fds:
+                os.close(fd)
+            return
+        self._stats.workers_started += 1
+        worker.channel = channel = self._make_channel(worker_id, fds)
+        self.pool.spawned(worker, pid, _MONOTONIC())
+        if worker.state is State.ENDING:
+            channel.close()
+            self._link.kill(worker_id, signal.SIGTERM)
+            return
+        self.ready.set()
+        self.act()
+
+    def on_exited(self, worker_id: int, status: int) -> None:
+        """Reap a worker, and end what it had under way."""
+        worker = self.pool.workers.get(worker_id)
+        if worker is None:
+            return
+        self._stats.workers_exited += 1
+        death = describe_exit(status)
+        self._deaths[worker_id] = f"the worker (pid {worker.pid}) {death}"
+        self._remove(worker, status)
+        self._deaths.pop(worker_id, None)
+        self._last_lines.pop(worker_id, None)
+        self.act()
+
+    def on_stderr(self, worker_id: int, lines: list[str]) -> None:
+        """Log what a worker wrote."""
+        worker = self.pool.workers.get(worker_id)
+        if worker is not None or worker_id == 0:
+            self._last_lines[worker_id] = lines[-1]
+        pid = worker.pid if worker is not None else None
+        for line in lines:
+            self._log.stderr(self.spec.id, line, pid)
+
+    def on_spawner_lost(self, reason: str) -> None:
+        """Let busy workers finish, count the others as gone, and start again after a while."""
+        last = self._last_lines.pop(0, None)
+        self._note_error(f"{reason}; its last line was {last!r}" if last else reason)
+        self._spawner_ready = False
+        self._ordered.clear()
+        now = _MONOTONIC()
+        for worker in list(self.pool.workers.values()):
+            channel = cast("Channel | None", worker.channel)
+            if worker.state is State.BUSY and channel is not None and channel.exchange is not None:
+                self._orphans.add(worker.id)
+                continue
+            kill_group(worker.pid)
+            self._remove(worker, None)
+        self.pool.start_failed(now)
+        self.act()
+
+    def _remove(self, worker: ExchangeWorker, status: int | None) -> None:
+        """Take a worker that is gone out of the pool; first let its channel read what it left."""
+        channel = cast("Channel | None", worker.channel)
+        if channel is not None and status is not None:
+            channel.exited(status)
+        if self.pool.exited(worker, _MONOTONIC()):
+            how = self._deaths.get(worker.id, "the worker ended")
+            last = self._last_lines.get(worker.id)
+            words = f"; its last line was {last!r}" if last else ""
+            self._note_error(f"{how} before it had anything to do{words}")
+        if channel is not None:
+            channel.close()
+
+    # Decisions.
+
+    def act(self) -> None:
+        """Carry out what the pool decides, and be awake when it must decide again."""
+        now = _MONOTONIC()
+        decision = self.pool.decide(now)
+        for worker in decision.late_start:
+            self._note_error(f"a worker was not ready in {self.spec.limits.start_timeout:g} s")
+            self._link.kill(worker.id, signal.SIGKILL)
+        if decision.late_start and not self._spawner_ready:
+            self._link.abandon("the spawner was not ready in time")
+        for worker in decision.late_answer:
+            self._time_out(worker)
+        for exchange in decision.expired:
+            self._refuse(exchange, 504, "waited too long for a worker")
+        for exchange in decision.hopeless:
+            self._refuse(exchange, 503, f"the function cannot be started: {self.last_error}")
+        for worker in decision.retire:
+            self._let_go(worker)
+        if decision.spawn:
+            self._order([worker.id for worker in decision.spawn])
+        for worker in decision.claimed:
+            exchange = worker.request
+            if exchange is not None:
+                self._start_exchange(worker, exchange)
+        self._stop_idle_spawner()
+        deadline = self.pool.next_deadline(now)
+        if deadline is not None:
+            self._wake_by(deadline)
+        self._note_idle()
+
+    def _time_out(self, worker: ExchangeWorker) -> None:
+        channel = cast("Channel", worker.channel)
+        if channel.exchange is None or channel.exchange.status == 101:
+            worker.claimed_at = _FOREVER  # a tunnel lasts as long as its two sides wish
+            return
+        channel.fail(504, f"the worker did not answer in {self.spec.limits.timeout:g} s")
+
+    def _order(self, workers: list[int]) -> None:
+        if self._link.pid is None:
+            try:
+                self._link.start(spawner_config(self.spec))
+            except OSError as error:
+                self._spawn_failed(workers, error)
+                return
+        if self._spawner_ready:
+            self._link.spawn(workers)
+        else:
+            self._ordered += workers
+
+    def _spawn_failed(self, workers: list[int], error: OSError) -> None:
+        self._note_error(f"the spawner cannot be started: {error}")
+        for worker_id in workers:
+            self._remove(self.pool.workers[worker_id], None)
+
+    def _stop_idle_spawner(self) -> None:
+        """End a spawner that has had nothing to do: a function with `spare: 0` costs no process."""
+        if self._link.pid is not None and not self.pool.workers and not self.pool.waiting:
+            if self.spec.processes.spare == 0 and self._spawner_ready:
+                self._spawner_ready = False
+                self._link.dismiss()
+
+    def _retire(self, worker: ExchangeWorker, *, kill: bool) -> None:
+        """Take a worker out of use: close its input, and make sure that it ends."""
+        if worker.state is not State.ENDING:
+            self.pool.retire(worker)
+        if worker.id in self._orphans:
+            self._orphans.discard(worker.id)
+            kill_group(worker.pid)
+            self._remove(worker, None)
+            return
+        self._let_go(worker, kill=kill)
+
+    def _let_go(self, worker: ExchangeWorker, *, kill: bool = False) -> None:
+        channel = cast("Channel | None", worker.channel)
+        if channel is not None:
+            channel.close()
+        if kill:
+            self._kill(worker, signal.SIGTERM)
+        else:
+            self.loop.call_later(KILL_GRACE, self._kill, worker, signal.SIGTERM)
+
+    def _kill(self, worker: ExchangeWorker, number: int) -> None:
+        """Signal a worker's group, and SIGKILL it after the grace period if it is still there."""
+        if worker.state is State.GONE or worker.id not in self.pool.workers:
+            return
+        self._link.kill(worker.id, number)
+        if number != signal.SIGKILL:
+            self.loop.call_later(KILL_GRACE, self._kill, worker, signal.SIGKILL)
+
+    def _end_orphans(self) -> None:
+        for worker_id in self._orphans:
+            worker = self.pool.workers.get(worker_id)
+            if worker is not None:
+                kill_group(worker.pid)
+
+    # Time.
+
+    def _wake_by(self, deadline: float) -> None:
+        """Be called at ``deadline`` (monotonic seconds) at the latest."""
+        if deadline >= self._timer_at:
+            return
+        self._cancel_timer()
+        self._timer_at = deadline
+        delay = max(0.0, deadline - _MONOTONIC())
+        self._timer = self.loop.call_later(delay, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = _FOREVER
+        self.act()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = _FOREVER
+
+    def _watch_idle(self, now: float) -> None:
+        if self.pool.idle_count > self.spec.processes.spare:
+            self._wake_by(now + self.spec.processes.idle_timeout)
+
+    def _note_idle(self) -> None:
+        if self.pool.closed and not self.pool.waiting and not self.pool.busy_count:
+            self._idle.set()
+
+    # Words.
+
+    def _note_error(self, message: str) -> None:
+        self.last_error = self._stats.last_error = message
+        self._log.event(self.spec.id, message)
+
+    def _channel_maker(self) -> Callable[[int, list[int]], Channel]:
+        spec = self.spec
+        if spec.format is Format.CGI:
+            settings = CgiSettings(spec)
+            return lambda worker, fds: CgiChannel(self, worker, fds[0], fds[1], settings)
+        if spec.format is Format.HTTP_STDIO:
+            return lambda worker, fds: HttpStdioChannel(self, worker, fds[0], spec.path_info_strip)
+        raise ConductorError(f"{spec.id}: {spec.format} workers are not fed by a pool")
+
+    def processes(self, now: float) -> list[dict[str, Any]]:
+        """Return the workers for people to see."""
+        return [
+            {
+                "pid": worker.pid,
+                "state": worker.state.value,
+                "age": round(now - worker.started_at, 3),
+                "requests": worker.served,
+            }
+            for worker in self.pool.workers.values()
+        ]
+
+
+def spawner_config(spec: FunctionSpec) -> wire.Message:
+    """Return what a spawner is told of its function."""
+    kind = spec.runtime if spec.format is Format.CGI else spec.format.value
+    return {
+        "op": "configure",
+        "kind": kind,
+        "name": spec.id,
+        "program": spec.program,
+        "arguments": list(spec.arguments),
+        "interpreter": list(spec.interpreter),
+        "preload": list(spec.preload),
+        "directory": spec.directory,
+        "environment": spec.environment,
+        "stderr_as_stdout": spec.stderr_as_stdout,
+    }
+
+
+def describe_exit(status: int) -> str:
+    """Return what a status of waitpid(2) means: ``exited with status 3``, ``was killed by SIGKILL``."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was killed by signal {number}"
+    return f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def kill_group(pid: int) -> None:
+    """Kill a worker's process group whose spawner cannot do it any longer."""
+    if pid > 0:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            return

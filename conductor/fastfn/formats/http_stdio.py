@@ -1,0 +1,348 @@
+"""Workers that speak HTTP/1.1 on a socket: single-shot, multi-shot, and daemons' connections.
+
+The answer that costs least is the usual one: its head and body come in one read,
+say their length and belong to the connection in nothing; that is passed on as it
+came. Everything else is taken apart and framed anew for the client.
+
+A Unix socket tells two ends apart: when the peer closed with something unread the
+next read gives ECONNRESET, when it had read everything it gives the end of file
+(unix(7), unix_release_sock). So a worker that closed while idle, just before the
+request came, is known not to have seen it, and the request goes to another one;
+a worker that had read it and died gets its request a 502.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from conductor.fastfn.exchange import Exchange
+from conductor.fastfn.fdio import READ_SIZE, FdWriter
+from conductor.fastfn.formats.channel import Channel, ChannelOwner
+from conductor.http1.bodies import (
+    LAST_CHUNK,
+    BodyReader,
+    ChunkedReader,
+    LengthReader,
+    UntilCloseReader,
+    encode_chunk,
+)
+from conductor.http1.errors import ProtocolError
+from conductor.http1.heads import (
+    CHUNKED,
+    RequestHead,
+    UNTIL_CLOSE,
+    WorkerResponse,
+    end_to_end,
+    parse_response_head,
+    render_request,
+    split_fields,
+)
+
+_NO_BODY = LengthReader(0)
+
+
+class HttpStdioChannel(Channel):
+    """One worker's socket."""
+
+    def __init__(self, owner: ChannelOwner, worker: int, fd: int, strip: int) -> None:
+        super().__init__(owner, worker)
+        self._fd = fd
+        self._strip = strip  # leading path segments that the program does not see
+        os.set_blocking(fd, False)
+        self._writer = FdWriter(fd, owner.loop, self._on_drained, self._on_write_error)
+        self._buffer = b""
+        self._head: WorkerResponse | None = None
+        self._body: BodyReader = _NO_BODY
+        self._last = False
+        self._chunked = False  # the request's body goes out in chunks
+        self._tunnel = False
+        self._paused = False
+        owner.loop.add_reader(fd, self._on_readable)
+
+    # The request.
+
+    def start(self, exchange: Exchange, *, last: bool) -> None:
+        """Write the request's head and what there is of its body."""
+        self.exchange = exchange
+        self._last = last
+        self._head = None
+        head = exchange.head
+        strip = max(0, self._strip - exchange.stripped)
+        data = head.raw if head.plain and not last and not strip else _render(head, strip, last)
+        self._chunked = head.body_length == CHUNKED
+        try:
+            written = self._writer.write(data)
+        except OSError:
+            self._not_read(exchange)
+            return
+        if head.body_length:
+            self._start_body(exchange, written)
+
+    def _start_body(self, exchange: Exchange, written: bool) -> None:
+        exchange.connection.send_continue()
+        pending = exchange.take_pending()
+        if pending:
+            self.send_body(pending)
+        if self.exchange is not exchange:
+            return
+        if exchange.body_complete:
+            self.send_body(b"")
+        elif written and not self._writer.waiting:
+            exchange.connection.resume_reading()
+
+    def send_body(self, data: bytes) -> None:
+        """Pass on a part of the body, or of a tunnel's bytes; ``b""`` is its end."""
+        if self._tunnel and not data:
+            socket_end(self._fd)
+            return
+        if self._chunked and not self._tunnel:
+            data = encode_chunk(data) if data else LAST_CHUNK
+        if not data:
+            return
+        try:
+            if not self._writer.write(data) and self.exchange is not None:
+                self.exchange.connection.pause_reading()
+        except OSError as error:
+            self._on_write_error(error)
+
+    def _on_drained(self) -> None:
+        if self.exchange is not None:
+            self.exchange.connection.resume_reading()
+
+    def _on_write_error(self, _error: OSError) -> None:
+        """Let the answer say what happened: a program may refuse a body that it did not read."""
+        self._writer.stop()
+        if self.exchange is not None:
+            self.exchange.connection.pause_reading()
+
+    def _not_read(self, exchange: Exchange) -> None:
+        self.exchange = None
+        self.owner.channel_broken(self, unread=exchange)
+
+    # The answer.
+
+    def _on_readable(self) -> None:
+        try:
+            data = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._on_reset()
+            return
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        exchange = self.exchange
+        if not data:
+            self._on_end()
+        elif exchange is None:
+            self.owner.channel_broken(self)  # it spoke unasked: what it says next is in doubt
+        elif self._tunnel:
+            exchange.write(data)
+        elif self._head is None:
+            if self._buffer:
+                data, self._buffer = self._buffer + data, b""
+            self._on_head(exchange, data)
+        else:
+            self._on_body(exchange, data)
+
+    def _on_head(self, exchange: Exchange, data: bytes) -> None:
+        try:
+            head = parse_response_head(data)
+        except ProtocolError as error:
+            self.fail(502, str(error))
+            return
+        if head is None:
+            self._buffer = data
+            return
+        size = len(head.raw)
+        whole = head.plain and len(data) - size == head.body_length
+        if whole and 200 <= head.status != 204 and head.status != 304 and exchange.forwardable:
+            exchange.forward(data, head.status)
+            self._done(exchange, keep_alive=True)
+            return
+        self._take_apart(exchange, head, data[size:])
+
+    def _take_apart(self, exchange: Exchange, head: WorkerResponse, rest: bytes) -> None:
+        fields = end_to_end(split_fields(head.fields))
+        headers = [(n, v) for n, v in fields if n.lower() != b"content-length"]
+        if head.status == 101:
+            self._switch(exchange, head, headers, rest)
+            return
+        if head.status < 200:
+            if head.status != 100:  # the connection has asked for the body itself
+                exchange.inform(head.status, head.reason, headers)
+            self._on_head(exchange, rest)
+            return
+        self._head = head
+        length = self._choose_body(exchange, head)
+        exchange.start(head.status, head.reason, headers, length)
+        if rest or self._body.complete:
+            self._on_body(exchange, rest)
+        else:
+            exchange.flush()
+
+    def _choose_body(self, exchange: Exchange, head: WorkerResponse) -> int | None:
+        """Set the reader of the answer's body and return its length if the head tells it."""
+        length = head.body_length if head.body_length >= 0 else None
+        if exchange.head.method == b"HEAD" or head.status in (204, 304):
+            self._body = _NO_BODY
+        elif head.body_length == CHUNKED:
+            self._body = ChunkedReader()
+        elif head.body_length == UNTIL_CLOSE:
+            self._body = UntilCloseReader()
+        else:
+            self._body = LengthReader(head.body_length)
+        return length
+
+    def _on_body(self, exchange: Exchange, data: bytes) -> None:
+        try:
+            payload, rest = self._body.feed(data)
+        except ProtocolError as error:
+            self.fail(502, str(error))
+            return
+        if payload:
+            exchange.write(payload)
+        if self._body.complete and self.exchange is exchange:
+            assert self._head is not None  # noqa: S101  # there is a body because there was a head
+            keep_alive = self._head.keep_alive and not rest
+            exchange.end()
+            self._done(exchange, keep_alive=keep_alive)
+
+    def _done(self, exchange: Exchange, *, keep_alive: bool) -> None:
+        self.exchange = None
+        self._head = None
+        if self._paused:
+            self.resume()
+        complete = exchange.body_complete and not self._writer.waiting
+        self.owner.channel_done(self, reusable=keep_alive and complete and not self._last)
+
+    def _switch(
+        self, exchange: Exchange, head: WorkerResponse, headers: list[tuple[bytes, bytes]], rest: bytes
+    ) -> None:
+        if head.upgrade is None or exchange.head.upgrade is None:
+            self.fail(502, "the program switched to a protocol that nobody asked for")
+            return
+        self._tunnel = True
+        exchange.switch(headers, head.upgrade)
+        if rest:
+            exchange.write(rest)
+
+    # The end.
+
+    def _on_reset(self) -> None:
+        exchange = self.exchange
+        if exchange is not None and not (
+            exchange.started or self._buffer or exchange.head.body_length
+        ):
+            self._not_read(exchange)
+        elif exchange is not None:
+            self._answer_broke_off(exchange)
+        else:
+            self.owner.channel_broken(self)
+
+    def _on_end(self) -> None:
+        """Read the end of file: the answer's end, an answer broken off, or an idle worker's exit."""
+        exchange = self.exchange
+        self.owner.loop.remove_reader(self._fd)
+        if exchange is None:
+            self.owner.channel_broken(self)
+        elif self._tunnel:
+            self.exchange = None
+            exchange.end()
+            self.owner.channel_done(self, reusable=False)
+        elif self._head is not None and isinstance(self._body, UntilCloseReader):
+            self.await_exit()
+        else:
+            self._answer_broke_off(exchange)
+
+    def _answer_broke_off(self, exchange: Exchange) -> None:
+        """Fail the exchange, with the worker's last words if they come soon."""
+        self.owner.loop.remove_reader(self._fd)
+        exchange.broken = True
+        self.await_exit()
+
+    def conclude(self) -> None:
+        """End the exchange that the end of file has ended."""
+        exchange = self.exchange
+        if exchange is not None and exchange.broken:
+            self.stop_waiting()
+            self.fail(502, self.owner.explain_death(self.worker))
+            return
+        super().conclude()
+
+    def drain_after_exit(self) -> None:
+        """Read what is left; a child of the worker may hold the other end open."""
+        while self.exchange is not None and self._exit_timer is None and not self._paused:
+            try:
+                data = os.read(self._fd, READ_SIZE)
+            except OSError:
+                data = b""
+            self._take(data)
+            if not data:
+                break
+        if self._exit_timer is not None:
+            self.conclude()
+
+    def pause(self) -> None:
+        """Stop reading the answer."""
+        if not self._paused:
+            self._paused = True
+            self.owner.loop.remove_reader(self._fd)
+
+    def resume(self) -> None:
+        """Go on reading the answer."""
+        if self._paused and self._fd >= 0:
+            self._paused = False
+            self.owner.loop.add_reader(self._fd, self._on_readable)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._fd < 0:
+            return
+        self.stop_waiting()
+        self._writer.stop()
+        self.owner.loop.remove_reader(self._fd)
+        os.close(self._fd)
+        self._fd = -1
+
+
+def socket_end(fd: int) -> None:
+    """Tell the other side of ``fd`` that nothing more will come."""
+    with socket.socket(fileno=os.dup(fd)) as copy:
+        copy.shutdown(socket.SHUT_WR)
+
+
+def _render(head: RequestHead, strip: int, last: bool) -> bytes:
+    """Return the head for a worker: its own framing and connection, the stripped target."""
+    target, prefix = strip_target(head.target, strip)
+    headers = end_to_end(head.headers)
+    headers = [(n, v) for n, v in headers if n.lower() != b"expect"]
+    if prefix:
+        headers.append((b"X-Forwarded-Prefix", prefix))
+    if not any(n.lower() == b"host" for n, _ in headers):
+        headers.append((b"Host", b"localhost"))
+    if head.body_length == CHUNKED:
+        headers.append((b"Transfer-Encoding", b"chunked"))
+    if head.upgrade is not None:
+        headers += [(b"Connection", b"Upgrade"), (b"Upgrade", head.upgrade)]
+    elif last:
+        headers.append((b"Connection", b"close"))
+    return render_request(head.method, target, headers)
+
+
+def strip_target(target: bytes, count: int) -> tuple[bytes, bytes]:
+    """Return ``target`` without its first ``count`` path segments, and those.
+
+    >>> strip_target(b"/cgi/app.demo.f/a?b", 2)
+    (b'/a?b', b'/cgi/app.demo.f')
+    """
+    path, mark, query = target.partition(b"?")
+    position = 0
+    for _ in range(count):
+        after = path.find(b"/", position + 1)
+        if after < 0:
+            return b"/" + mark + query, path.rstrip(b"/")
+        position = after
+    return path[position:] + mark + query, path[:position]

@@ -1,0 +1,289 @@
+"""The Python harness: a zygote, and the workers that it forks.
+
+This file is run by the script's own interpreter (Python 3.8 or newer), not by
+Conductor's, and imports nothing of Conductor:
+
+    INTERPRETER harness/python.py CHANNEL FAREWELL COUNT MODULE... SCRIPT ARG...
+
+The zygote imports the modules named, then forks a worker for each ``fork ID`` on the
+channel. A worker imports what the script will import first, waits for the
+meta-variables on its standard input, and runs the script as ``__main__``. What
+the script sees is what a plain start would show it; where that needs care, the
+comment says so. When the script has ended, the worker says farewell (its number
+and exit status, on a pipe that all share) and closes its standard output: that
+completes the answer. Only then it takes down what the script left.
+
+No thread may run in the zygote: a fork copies only the thread that forks.
+"""
+
+import ast
+import atexit
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import types
+
+# Of the standard library and installed packages only what the script imports at its
+# top may be imported early; a module beside the script might look for
+# meta-variables when it is imported, and they are not there yet.
+
+
+class Script:
+    """The script's code, compiled before it is needed and again after it was changed."""
+
+    def __init__(self, path):
+        self.path = path
+        self.version = None
+        self.code = None
+        self.imports = []
+
+    def refresh(self):
+        """Read the script if it is not the version read last; its errors are its worker's to show."""
+        try:
+            status = os.stat(self.path)
+            version = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if version == self.version and self.code is not None:
+                return
+            with open(self.path, "rb") as file:
+                source = file.read()
+            self.code = None
+            tree = compile(source, self.path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+            self.imports = list(top_level_imports(tree))
+            self.code = compile(source, self.path, "exec", dont_inherit=True)
+            self.version = version
+        except (OSError, SyntaxError, ValueError):
+            self.code, self.version, self.imports = None, None, []
+
+    def load(self):
+        """Return the code, or raise what a plain start would show."""
+        self.refresh()
+        if self.code is None:
+            with open(self.path, "rb") as file:
+                return compile(file.read(), self.path, "exec", dont_inherit=True)
+        return self.code
+
+
+def top_level_imports(tree):
+    """Yield the modules that a script imports whatever happens, until it does something else."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            if node.level == 0 and node.module and node.module != "__future__":
+                yield node.module
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+            return
+
+
+def import_early(names, directory):
+    """Import ``names`` except those that the script's own directory provides."""
+    for name in names:
+        top = name.partition(".")[0]
+        beside = os.path.join(directory, top)
+        if top in sys.modules or not (os.path.exists(beside + ".py") or os.path.exists(beside)):
+            try:
+                __import__(name)
+            except BaseException:  # the script will meet it again, and may handle it
+                return
+
+
+class Zygote:
+    """Waits for orders, forks, and reports the exits of what it forked."""
+
+    def __init__(self, channel, farewell, script, arguments):
+        self.channel = channel
+        self.farewell = farewell
+        self.script = script
+        self.arguments = arguments
+        self.wakeup, wakeup = os.pipe()
+        for fd in (self.wakeup, wakeup):
+            os.set_blocking(fd, False)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self):
+        """Return in the zygote never, in a forked worker its number."""
+        poll = select.poll()
+        poll.register(self.channel, select.POLLIN)
+        poll.register(self.wakeup, select.POLLIN)
+        # What stands now is not looked at by the collector again: its pages stay shared.
+        gc.collect()
+        gc.freeze()
+        self.report("ready")
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self.wakeup:
+                    self.reap()
+                    continue
+                worker = self.order()
+                if worker is not None:
+                    return worker
+
+    def order(self):
+        """Carry out one order; return the worker's number in the worker, else None."""
+        data, ancillary, _, _ = self.channel.recvmsg(256, socket.CMSG_SPACE(16))
+        if not data:
+            os._exit(0)
+        number = int(data.split()[1])
+        fds = [int.from_bytes(ancillary[0][2][i : i + 4], sys.byteorder) for i in (0, 4, 8)]
+        self.script.refresh()
+        pid = os.fork()
+        if pid == 0:
+            self.become_worker(fds)
+            return number
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass
+        for fd in fds:
+            os.close(fd)
+        self.report("pid %d %d" % (number, pid))
+        return None
+
+    def become_worker(self, fds):
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setpgid(0, 0)
+        for target, fd in enumerate(fds):
+            os.dup2(fd, target)
+            os.close(fd)
+        self.channel.close()
+
+    def reap(self):
+        try:
+            os.read(self.wakeup, 4096)
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                self.report("exit %d %d" % (pid, status))
+        except (BlockingIOError, ChildProcessError):
+            pass
+
+    def report(self, text):
+        try:
+            self.channel.send(text.encode())
+        except OSError:
+            os._exit(0)
+
+
+def read_exactly(size):
+    """Read ``size`` bytes of standard input and not one more: the body follows."""
+    data = b""
+    while len(data) < size:
+        part = os.read(0, size - len(data))
+        if not part:
+            os._exit(0)  # no request will come
+        data += part
+    return data
+
+
+def receive_variables():
+    """Wait for the request and put its meta-variables into the environment."""
+    block = read_exactly(int.from_bytes(read_exactly(4), "big"))
+    for item in block.split(b"\0"):
+        if item:
+            name, _, value = item.partition(b"=")
+            os.environb[name] = value
+
+
+def run(script, arguments):
+    """Run the script as ``__main__`` and return its exit status."""
+    main = types.ModuleType("__main__")
+    main.__dict__.update(__file__=script.path, __cached__=None, __builtins__=__builtins__)
+    del main.__dict__["__doc__"]
+    sys.modules["__main__"] = main
+    sys.argv = [script.path] + arguments
+    try:
+        exec(script.load(), main.__dict__)
+    except SystemExit as ending:
+        return exit_status(ending.code)
+    except BaseException:
+        kind, value, traceback = sys.exc_info()
+        # The frames of this harness are not the script's business; a SyntaxError has no others.
+        sys.excepthook(kind, value, traceback.tb_next if traceback else None)
+        return 1
+    return 0
+
+
+def exit_status(code):
+    """Return the status of SystemExit's ``code`` as the interpreter would."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def finish(status):
+    """Do what the interpreter does after the script and before it is taken down."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None and not stream.closed:
+                stream.flush()
+        except BrokenPipeError:
+            pass
+        except Exception:
+            sys.excepthook(*sys.exc_info())
+            status = 120  # as Python's own exit does when a flush fails
+    return status
+
+
+def say_farewell(farewell, number, status):
+    """Complete the answer: the farewell first, so that it is there when the output ends."""
+    try:
+        os.write(farewell, number.to_bytes(4, "big") + status.to_bytes(4, "big"))
+    except OSError:
+        pass  # nobody reads; the exit tells the same, later
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 1)
+
+
+def take_down():
+    """Drop what the script left, so that its files are written and its destructors run."""
+    namespace = sys.modules["__main__"].__dict__
+    for name in list(namespace):
+        if name != "__builtins__":
+            namespace[name] = None
+    gc.collect()
+
+
+def main():
+    channel_fd, farewell, count = (int(argument) for argument in sys.argv[1:4])
+    preload = sys.argv[4 : 4 + count]
+    path = sys.argv[4 + count]
+    arguments = sys.argv[5 + count :]
+    channel = socket.socket(fileno=channel_fd)
+    for fd in (channel_fd, farewell):
+        os.set_inheritable(fd, False)
+    directory = os.path.dirname(os.path.realpath(path))
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        sys.path[0] = directory  # not there with -I or -P, and then not for the script either
+    for name in preload:
+        __import__(name)
+    script = Script(path)
+    script.refresh()
+    number = Zygote(channel, farewell, script, arguments).serve()
+    # From here on this is a worker.
+    for name in preload:
+        renew = getattr(sys.modules[name], "conductor_after_fork", None)
+        if renew is not None:
+            renew()
+    import_early(script.imports, directory)
+    receive_variables()
+    status = finish(run(script, arguments))
+    say_farewell(farewell, number, status)
+    take_down()
+    os._exit(status)
+
+
+main()

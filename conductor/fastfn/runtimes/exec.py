@@ -1,0 +1,76 @@
+"""The runtime for any program: a forked child waits, and only execve(2) is left to do.
+
+The child is a copy of the spawner with its pipes, group and signals in place. It
+cannot know the environment earlier, and execve takes it whole, so nothing of
+what the program sees differs from a plain start.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+from conductor.fastfn.spawner.launchers import (
+    Config,
+    Launched,
+    become,
+    join_own_group,
+    restore_signals,
+)
+
+
+class ExecLauncher:
+    """Forks children that wait for their variables."""
+
+    def __init__(self, config: Config) -> None:
+        self._argv = [config["program"], *config["arguments"]]
+        encoded = config["environment"].items()
+        self._environment = {os.fsencode(key): os.fsencode(value) for key, value in encoded}
+        self._merge_stderr = config["stderr_as_stdout"]
+
+    def launch(self) -> Launched:
+        """Start one worker."""
+        stdin, stdin_ours = os.pipe()
+        stdout_ours, stdout = os.pipe()
+        stderr_ours, stderr = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._wait_and_become(stdin, stdout, stdout if self._merge_stderr else stderr)
+        for fd in (stdin, stdout, stderr):
+            os.close(fd)
+        join_own_group(pid)
+        return Launched(pid, (stdin_ours, stdout_ours), stderr_ours)
+
+    def _wait_and_become(self, stdin: int, stdout: int, stderr: int) -> NoReturn:
+        try:
+            for target, source in enumerate((stdin, stdout, stderr)):
+                os.dup2(source, target)
+            # Also the channel and the manager's ends: while a copy is open nobody sees its end.
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+            restore_signals()
+            variables = read_variables()
+        except OSError:
+            os._exit(126)
+        if variables is None:
+            os._exit(0)
+        become(self._argv, {**self._environment, **variables}, keep=3)
+
+
+def read_variables() -> dict[bytes, bytes] | None:
+    """Return the meta-variables from standard input, or None if there will be no request."""
+    size = read_exactly(4)
+    if not size:
+        return None
+    block = read_exactly(int.from_bytes(size, "big"))
+    return dict(item.split(b"=", 1) for item in block.split(b"\0") if item)  # type: ignore[misc]  # two parts each
+
+
+def read_exactly(size: int) -> bytes:
+    """Return ``size`` bytes of standard input and not one more: the body follows."""
+    data = b""
+    while len(data) < size:
+        part = os.read(0, size - len(data))
+        if not part:
+            return b""
+        data += part
+    return data

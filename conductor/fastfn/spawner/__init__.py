@@ -1,0 +1,1 @@
+"""The small process, one for each function, that forks the function's workers."""

@@ -1,0 +1,161 @@
+"""The manager's end of a spawner: starts it, gives orders, hears reports.
+
+The spawner runs in a session of its own, so that a terminal's Ctrl-C reaches the
+manager alone and the manager ends things in order. What comes from the spawner
+goes to a ``SpawnerEvents``; nothing here knows what a worker is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from typing import Protocol
+
+from conductor.fastfn import wire
+
+_STOP_TIMEOUT = 8.0  # seconds; the spawner itself kills after its grace period
+_FAREWELL = 8  # bytes: a worker's number and its exit status
+
+
+class SpawnerEvents(Protocol):
+    """Who hears of a spawner's reports."""
+
+    def on_spawner_ready(self) -> None:
+        """Workers can be asked for."""
+
+    def on_spawned(self, worker: int, pid: int, fds: list[int]) -> None:
+        """Take charge of a started worker and of ``fds``."""
+
+    def on_exited(self, worker: int, status: int) -> None:
+        """Hear that a worker was reaped; ``status`` is waitpid(2)'s."""
+
+    def on_stderr(self, worker: int, lines: list[str]) -> None:
+        """Hear what a worker wrote to standard error."""
+
+    def on_spawner_lost(self, reason: str) -> None:
+        """Hear that the spawner and its hold on the workers are gone."""
+
+
+class SpawnerLink:
+    """One spawner process, as the manager's child."""
+
+    def __init__(self, events: SpawnerEvents, loop: asyncio.AbstractEventLoop) -> None:
+        self._events = events
+        self._loop = loop
+        self._channel: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._farewell = -1
+        self._farewells: dict[int, int] = {}  # worker: exit status
+
+    @property
+    def pid(self) -> int | None:
+        """The spawner's process id, None when there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def start(self, config: wire.Message, fds: tuple[int, ...] = ()) -> None:
+        """Start a spawner and tell it its function; raises OSError."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "conductor.fastfn.spawner", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._channel = ours
+        wire.send(ours, config, fds)
+        ours.setblocking(False)
+        self._loop.add_reader(ours.fileno(), self._on_readable)
+
+    def spawn(self, workers: list[int]) -> None:
+        """Ask for workers with these numbers."""
+        self._send({"op": "spawn", "workers": workers})
+
+    def kill(self, worker: int, number: int) -> None:
+        """Send signal ``number`` to a worker's process group."""
+        self._send({"op": "kill", "worker": worker, "signal": number})
+
+    def take_farewell(self, worker: int) -> int | None:
+        """Return the exit status with which ``worker`` took its leave, or None if it did not."""
+        self._read_farewells()
+        return self._farewells.pop(worker, None)
+
+    async def stop(self) -> None:
+        """End the spawner and with it all its workers; returns when it is reaped."""
+        process = self._process
+        self._close()
+        if process is None:
+            return
+        try:
+            await asyncio.wait_for(asyncio.to_thread(process.wait), _STOP_TIMEOUT)
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.to_thread(process.wait)
+
+    def _send(self, message: wire.Message) -> None:
+        if self._channel is None:
+            return
+        try:
+            wire.send(self._channel, message)
+        except OSError as error:  # gone, or it has not read for thousands of messages
+            self._lose(f"the spawner cannot be reached: {error}")
+
+    def _on_readable(self) -> None:
+        try:
+            while self._channel is not None:
+                message, fds = wire.receive(self._channel)
+                self._dispatch(message, fds)
+        except BlockingIOError:
+            return
+        except (EOFError, OSError, ValueError) as error:
+            self._lose(f"the spawner ended unexpectedly {error}".rstrip())
+
+    def _dispatch(self, message: wire.Message, fds: list[int]) -> None:
+        match message["op"]:
+            case "spawned":
+                self._events.on_spawned(message["worker"], message["pid"], fds)
+            case "exited":
+                self._events.on_exited(message["worker"], message["status"])
+                self._farewells.pop(message["worker"], None)
+            case "stderr":
+                self._events.on_stderr(message["worker"], message["lines"])
+            case "hello":
+                self._farewell = fds[0]
+                os.set_blocking(self._farewell, False)
+            case "ready":
+                self._events.on_spawner_ready()
+            case "failed":
+                self._lose(message["error"])
+
+    def _read_farewells(self) -> None:
+        try:
+            while data := os.read(self._farewell, _FAREWELL * 512):
+                for start in range(0, len(data), _FAREWELL):
+                    worker = int.from_bytes(data[start : start + 4], "big")
+                    status = int.from_bytes(data[start + 4 : start + _FAREWELL], "big")
+                    self._farewells[worker] = status
+        except OSError:  # nothing more, or no spawner
+            return
+
+    def _lose(self, reason: str) -> None:
+        process = self._process
+        self._close()
+        if process is not None:
+            process.kill()
+            process.wait()  # it is dead or about to be: returns at once
+        self._events.on_spawner_lost(reason)
+
+    def _close(self) -> None:
+        if self._channel is not None:
+            self._loop.remove_reader(self._channel.fileno())
+            self._channel.close()
+            self._channel = None
+        if self._farewell >= 0:
+            os.close(self._farewell)
+            self._farewell = -1
+        self._farewells.clear()
+        self._process = None
