@@ -57,15 +57,16 @@ def load_functions(directories: Iterable[str], run_dir: str) -> LoadedFunctions:
             errors.append(error)
             continue
         for spec in loaded:
-            if spec.id in specs:
-                errors.append(_declared_twice(declaration.file, spec, specs[spec.id]))
-            specs[spec.id] = spec
+            other = specs.setdefault(spec.id.lower(), spec)
+            if other is not spec:
+                errors.append(_declared_twice(declaration.file, spec, other))
     if errors:
         raise BadDeclarationsError(errors)
     return LoadedFunctions(tuple(specs.values()), tuple(warnings))
 
 
 def _declared_twice(file: str, spec: FunctionSpec, other: FunctionSpec) -> DeclarationError:
+    """Return the error; Caddy's paths do not tell upper from lower case, so ids do not either."""
     problem = f"{spec.id} is declared in {other.directory} too; change one of the names"
     return DeclarationError(file, "functions", problem)
 
@@ -221,4 +222,5 @@ class _SpecMaker:
             "CONDUCTOR_FUNCTION_FORMAT": function.format.value,
             "CONDUCTOR_FUNCTION_SOCKET": socket,
             "CONDUCTOR_FUNCTION_POLICIES": " ".join(function.policies),
+            "CONDUCTOR_FUNCTION_PATH_INFO_STRIP": str(function.path_info_strip),
         }
