@@ -1,0 +1,1 @@
+"""Tests of Conductor. A package, so that ``python -m tests.load`` has one name everywhere."""
