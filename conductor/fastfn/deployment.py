@@ -15,14 +15,19 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from conductor.errors import ConductorError
-from conductor.fastfn import wire
+from conductor.fastfn.backoff import Backoff
 from conductor.fastfn.exchange import Exchange
 from conductor.fastfn.formats.cgi import CgiChannel, CgiSettings
 from conductor.fastfn.formats.channel import Channel
 from conductor.fastfn.formats.http_stdio import HttpStdioChannel
 from conductor.fastfn.pool import Pool, Worker
 from conductor.fastfn.requestlog import RequestLog
-from conductor.fastfn.spawner_link import SpawnerLink
+from conductor.fastfn.spawner_link import (
+    SpawnerLink,
+    describe_exit,
+    kill_group,
+    spawner_config,
+)
 from conductor.fastfn.spec import Format, FunctionSpec
 from conductor.fastfn.states import State
 from conductor.fastfn.stats import FunctionStats
@@ -48,6 +53,7 @@ class Deployment:
         self.loop = loop
         self.pool: Pool[Exchange] = Pool(spec.processes, spec.limits)
         self.ready = asyncio.Event()  # a spare was there, or none is wanted
+        self.hopeless = asyncio.Event()  # it died at every start
         self.last_error: str | None = None
         self._log = log
         self._stats = stats
@@ -59,6 +65,8 @@ class Deployment:
         self._deaths: dict[int, str] = {}  # how workers with an exchange under way ended
         self._last_lines: dict[int, str] = {}  # what workers wrote last to standard error
         self._orphans: set[int] = set()  # busy workers whose spawner is lost
+        self._acting = self._again = False
+        self._unused_since: float | None = None  # since when the spawner has no worker
         self._idle = asyncio.Event()  # nothing is under way: a drain is over
         self._make_channel = self._channel_maker()
 
@@ -139,7 +147,7 @@ class Deployment:
         self._stats.refused += 1
         retry_after = 1
         if status == 503:
-            retry_after = max(1, round(self.pool.retry_in(_MONOTONIC()) or 1))
+            retry_after = max(1, round(self.pool.backoff.retry_in(_MONOTONIC()) or 1))
         exchange.fail(status, message, retry_after=retry_after if status == 503 else None)
 
     def _start_exchange(self, worker: ExchangeWorker, exchange: Exchange) -> None:
@@ -164,17 +172,19 @@ class Deployment:
             else:
                 self._watch_idle(now)
             return
-        self.pool.answered()
+        self.pool.backoff.reset()
         self._retire(worker, kill=False)
         self.act()
 
     def channel_broken(self, channel: Channel, *, unread: Exchange | None = None) -> None:
         """End a worker that is of no use; give ``unread`` to another."""
         worker = self.pool.workers.get(channel.worker)
-        if worker is not None:
-            self._retire(worker, kill=True)
-        else:
+        if worker is None:
             channel.close()
+        else:
+            self._retire(worker, kill=True)
+            if unread is not None and worker.served == 1:
+                self.pool.backoff.failed(_MONOTONIC())
         if unread is not None:
             self._give_to_another(unread)
         self.act()
@@ -267,7 +277,7 @@ class Deployment:
                 continue
             kill_group(worker.pid)
             self._remove(worker, None)
-        self.pool.start_failed(now)
+        self.pool.backoff.failed(now)
         self.act()
 
     def _remove(self, worker: ExchangeWorker, status: int | None) -> None:
@@ -280,20 +290,33 @@ class Deployment:
             last = self._last_lines.get(worker.id)
             words = f"; its last line was {last!r}" if last else ""
             self._note_error(f"{how} before it had anything to do{words}")
-        if channel is not None:
-            channel.close()
+        if channel is not None and channel.exchange is None:
+            channel.close()  # else it still passes on what the worker left, and closes after it
 
     # Decisions.
 
     def act(self) -> None:
-        """Carry out what the pool decides, and be awake when it must decide again."""
+        """Carry out what the pool decides, and be awake when it must decide again.
+
+        What is carried out may come back here: then it is decided once more, after.
+        """
+        self._again = True
+        if self._acting:
+            return
+        self._acting = True
+        try:
+            while self._again:
+                self._again = False
+                self._act_once()
+        finally:
+            self._acting = False
+
+    def _act_once(self) -> None:
         now = _MONOTONIC()
         decision = self.pool.decide(now)
         for worker in decision.late_start:
             self._note_error(f"a worker was not ready in {self.spec.limits.start_timeout:g} s")
             self._link.kill(worker.id, signal.SIGKILL)
-        if decision.late_start and not self._spawner_ready:
-            self._link.abandon("the spawner was not ready in time")
         for worker in decision.late_answer:
             self._time_out(worker)
         for exchange in decision.expired:
@@ -308,7 +331,11 @@ class Deployment:
             exchange = worker.request
             if exchange is not None:
                 self._start_exchange(worker, exchange)
-        self._stop_idle_spawner()
+        if decision.late_start and not self._spawner_ready:
+            self._link.abandon("the spawner was not ready in time")
+        self._stop_idle_spawner(now)
+        if self.pool.backoff.hopeless:
+            self.hopeless.set()
         deadline = self.pool.next_deadline(now)
         if deadline is not None:
             self._wake_by(deadline)
@@ -317,7 +344,7 @@ class Deployment:
     def _time_out(self, worker: ExchangeWorker) -> None:
         channel = cast("Channel", worker.channel)
         if channel.exchange is None or channel.exchange.status == 101:
-            worker.claimed_at = _FOREVER  # a tunnel lasts as long as its two sides wish
+            self.pool.exempt(worker)  # a tunnel lasts as long as its two sides wish
             return
         channel.fail(504, f"the worker did not answer in {self.spec.limits.timeout:g} s")
 
@@ -338,12 +365,20 @@ class Deployment:
         for worker_id in workers:
             self._remove(self.pool.workers[worker_id], None)
 
-    def _stop_idle_spawner(self) -> None:
+    def _stop_idle_spawner(self, now: float) -> None:
         """End a spawner that has had nothing to do: a function with `spare: 0` costs no process."""
-        if self._link.pid is not None and not self.pool.workers and not self.pool.waiting:
-            if self.spec.processes.spare == 0 and self._spawner_ready:
-                self._spawner_ready = False
-                self._link.dismiss()
+        processes = self.spec.processes
+        if processes.spare or not self._spawner_ready or self.pool.workers or self.pool.waiting:
+            self._unused_since = None
+            return
+        if self._unused_since is None:
+            self._unused_since = now
+        if self._unused_since + processes.idle_timeout > now:
+            self._wake_by(self._unused_since + processes.idle_timeout)
+            return
+        self._unused_since = None
+        self._spawner_ready = False
+        self._link.dismiss()
 
     def _retire(self, worker: ExchangeWorker, *, kill: bool) -> None:
         """Take a worker out of use: close its input, and make sure that it ends."""
@@ -424,6 +459,24 @@ class Deployment:
             return lambda worker, fds: HttpStdioChannel(self, worker, fds[0], spec.path_info_strip)
         raise ConductorError(f"{spec.id}: {spec.format} workers are not fed by a pool")
 
+    def counts(self) -> dict[str, int]:
+        """Return how many workers are in each state."""
+        return self.pool.counts()
+
+    @property
+    def queued(self) -> int:
+        """How many exchanges wait for a worker."""
+        return len(self.pool.waiting)
+
+    @property
+    def backoff(self) -> Backoff:
+        """What holds up the next start."""
+        return self.pool.backoff
+
+    def rate(self, now: float) -> float:
+        """Return the arrivals a second of late."""
+        return self.pool.demand.rate(now, 10)
+
     def processes(self, now: float) -> list[dict[str, Any]]:
         """Return the workers for people to see."""
         return [
@@ -435,40 +488,3 @@ class Deployment:
             }
             for worker in self.pool.workers.values()
         ]
-
-
-def spawner_config(spec: FunctionSpec) -> wire.Message:
-    """Return what a spawner is told of its function."""
-    kind = spec.runtime if spec.format is Format.CGI else spec.format.value
-    return {
-        "op": "configure",
-        "kind": kind,
-        "name": spec.id,
-        "program": spec.program,
-        "arguments": list(spec.arguments),
-        "interpreter": list(spec.interpreter),
-        "preload": list(spec.preload),
-        "directory": spec.directory,
-        "environment": spec.environment,
-        "stderr_as_stdout": spec.stderr_as_stdout,
-    }
-
-
-def describe_exit(status: int) -> str:
-    """Return what a status of waitpid(2) means: ``exited with status 3``, ``was killed by SIGKILL``."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        try:
-            return f"was killed by {signal.Signals(number).name}"
-        except ValueError:
-            return f"was killed by signal {number}"
-    return f"exited with status {os.waitstatus_to_exitcode(status)}"
-
-
-def kill_group(pid: int) -> None:
-    """Kill a worker's process group whose spawner cannot do it any longer."""
-    if pid > 0:
-        try:
-            os.killpg(pid, signal.SIGKILL)
-        except OSError:
-            return

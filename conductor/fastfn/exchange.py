@@ -77,7 +77,6 @@ class Exchange:
         "sent",
         "spool",
         "status",
-        "stripped",
     )
 
     def __init__(self, connection: Connection, head: RequestHead) -> None:
@@ -97,7 +96,6 @@ class Exchange:
         self.broken = False  # the answer ended before its end
         self.redirects = 0
         self.redirected: CgiRequest | None = None  # what a local redirect made of the request
-        self.stripped = 0  # leading path segments that a route took off already
         self._framing = _NO_LENGTH
         self._out: list[bytes] = []
         self._unsent = 0

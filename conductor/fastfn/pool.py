@@ -21,6 +21,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from conductor.fastfn.backoff import Backoff
 from conductor.fastfn.scaling import Demand
 from conductor.fastfn.spec import Limits, Processes
 from conductor.fastfn.states import Event, State, next_state
@@ -28,9 +29,6 @@ from conductor.fastfn.states import Event, State, next_state
 R = TypeVar("R")
 
 START_WINDOW = 5.0  # seconds: a worker that ends unused before this died at its start
-FIRST_BACKOFF = 0.25  # seconds
-MAX_BACKOFF = 30.0  # seconds
-HOPELESS = 3  # deaths at start in a row, after which requests no longer wait for the next try
 
 
 class Worker(Generic[R]):
@@ -45,6 +43,7 @@ class Worker(Generic[R]):
         "request",
         "served",
         "since",
+        "started_at",
         "state",
     )
 
@@ -53,7 +52,8 @@ class Worker(Generic[R]):
         self.state = State.STARTING
         self.lifetime = lifetime  # requests until it is recycled, 0: no limit
         self.served = 0  # requests claimed so far
-        self.since = now  # when it was asked for; later, since when it is idle
+        self.started_at = now  # when it was asked for
+        self.since = now  # the same; later, since when it is idle
         self.claimed_at = 0.0
         self.pid = 0
         self.request: R | None = None
@@ -99,11 +99,11 @@ class Pool(Generic[R]):
         self.workers: dict[int, Worker[R]] = {}
         self.waiting: deque[Waiting[R]] = deque()
         self.closed = False  # drains: starts no workers but for those who wait
-        self.deaths = 0  # at start, in a row
-        self.retry_at = 0.0  # no start before this time
+        self.backoff = Backoff()
         self.started = 0  # workers ever asked for
         self._idle: deque[Worker[R]] = deque()  # since the longest first
         self._busy: dict[int, Worker[R]] = {}  # claimed the longest ago first
+        self._exempt: dict[int, Worker[R]] = {}  # busy without a time limit: tunnels
         self._starting: dict[int, Worker[R]] = {}  # asked for the longest ago first
         self._single_use = limits.requests == 1
 
@@ -114,6 +114,19 @@ class Pool(Generic[R]):
         """How many workers are ready."""
         return len(self._idle)
 
+    @property
+    def busy_count(self) -> int:
+        """How many workers have a request."""
+        return len(self._busy) + len(self._exempt)
+
+    def needs_attention(self) -> bool:
+        """Whether ``decide`` may have something to do after a claim."""
+        if len(self.workers) >= self.processes.max:
+            return False
+        if self._single_use:
+            return True
+        return len(self._idle) + len(self._starting) < self.processes.spare
+
     def counts(self) -> dict[str, int]:
         """Return how many workers are in each state."""
         counts = {state.value: 0 for state in State if state is not State.GONE}
@@ -121,13 +134,11 @@ class Pool(Generic[R]):
             counts[worker.state.value] += 1
         return counts
 
-    def retry_in(self, now: float) -> float | None:
-        """Return the seconds until the next start is tried, or None if nothing holds it up."""
-        return self.retry_at - now if self.deaths and self.retry_at > now else None
-
     def __repr__(self) -> str:
         counts = " ".join(f"{key}={n}" for key, n in self.counts().items() if n)
-        return f"<Pool {counts or 'empty'} waiting={len(self.waiting)} deaths={self.deaths}>"
+        return (
+            f"<Pool {counts or 'empty'} waiting={len(self.waiting)} deaths={self.backoff.deaths}>"
+        )
 
     # What happened.
 
@@ -135,16 +146,14 @@ class Pool(Generic[R]):
         """Give ``request`` to a spare if one is there and nobody waits, else do nothing."""
         if not self._idle or self.waiting:
             return None
-        if self._single_use:
-            self.demand.arrived(now)
+        self.demand.arrived(now)
         return self._claim(request, now)
 
     def enqueue(self, request: R, now: float) -> bool:
         """Let ``request`` wait for a worker; False when the queue is full."""
         if len(self.waiting) >= self.limits.queue:
             return False
-        if self._single_use:
-            self.demand.arrived(now)
+        self.demand.arrived(now)
         self.waiting.append(Waiting(request, now + self.limits.queue_timeout))
         return True
 
@@ -165,7 +174,7 @@ class Pool(Generic[R]):
 
     def release(self, worker: Worker[R], now: float) -> None:
         """``worker`` answered and can take another request."""
-        self.deaths = 0
+        self.backoff.reset()
         worker.request = None
         worker.since = now
         self._move(worker, Event.RELEASED)
@@ -175,9 +184,9 @@ class Pool(Generic[R]):
         worker.request = None
         self._move(worker, Event.RETIRED)
 
-    def answered(self) -> None:
-        """Forget the deaths at start: a worker did its work."""
-        self.deaths = 0
+    def exempt(self, worker: Worker[R]) -> None:
+        """Let a busy ``worker`` take as long as it likes."""
+        self._exempt[worker.id] = self._busy.pop(worker.id)
 
     def exited(self, worker: Worker[R], now: float) -> bool:
         """``worker`` is reaped; True if it died at its start, unused."""
@@ -186,14 +195,8 @@ class Pool(Generic[R]):
         self._move(worker, Event.EXITED)
         del self.workers[worker.id]
         if unused and young:
-            self.start_failed(now)
+            self.backoff.failed(now)
         return unused and young
-
-    def start_failed(self, now: float) -> None:
-        """Wait longer before the next start: doubling, capped."""
-        if now >= self.retry_at:  # those that die together count once
-            self.retry_at = now + min(MAX_BACKOFF, FIRST_BACKOFF * 2.0**self.deaths)
-            self.deaths += 1
 
     # What follows.
 
@@ -217,10 +220,10 @@ class Pool(Generic[R]):
             deadlines.append(next(iter(self._starting.values())).since + limits.start_timeout)
         if self._busy and limits.timeout:
             deadlines.append(next(iter(self._busy.values())).claimed_at + limits.timeout)
-        if self._surplus(now):
+        if self._surplus(now) > 0:
             deadlines.append(self._idle[0].since + self.processes.idle_timeout)
-        if self.retry_at > now and self._missing(now):
-            deadlines.append(self.retry_at)
+        if self.backoff.retry_at > now and self._missing(now) > 0:
+            deadlines.append(self.backoff.retry_at)
         return min(deadlines, default=None)
 
     def _claim(self, request: R, now: float) -> Worker[R]:
@@ -250,7 +253,8 @@ class Pool(Generic[R]):
             case State.IDLE:
                 self._idle.remove(worker)
             case State.BUSY:
-                del self._busy[worker.id]
+                if self._busy.pop(worker.id, None) is None:
+                    del self._exempt[worker.id]
             case State.STARTING:
                 del self._starting[worker.id]
 
@@ -258,7 +262,7 @@ class Pool(Generic[R]):
         limits = self.limits
         while self.waiting and self.waiting[0].deadline <= now:
             decision.expired.append(self.waiting.popleft().request)
-        if self.deaths >= HOPELESS and not self.workers:
+        if self.backoff.hopeless and not self.workers:
             decision.hopeless.extend(waiting.request for waiting in self.waiting)
             self.waiting.clear()
         if limits.timeout:
@@ -292,7 +296,7 @@ class Pool(Generic[R]):
         return len(self._idle) - self.wanted_spares(now)
 
     def _spawn(self, decision: Decision[R], now: float) -> None:
-        if self.retry_at > now:
+        if self.backoff.retry_at > now:
             return
         for _ in range(self._missing(now)):
             self.started += 1

@@ -16,6 +16,7 @@ import sys
 from typing import Protocol
 
 from conductor.fastfn import wire
+from conductor.fastfn.spec import Format, FunctionSpec
 
 _STOP_TIMEOUT = 8.0  # seconds; the spawner itself kills after its grace period
 _FAREWELL = 8  # bytes: a worker's number and its exit status
@@ -50,6 +51,7 @@ class SpawnerLink:
         self._process: subprocess.Popen[bytes] | None = None
         self._farewell = -1
         self._farewells: dict[int, int] = {}  # worker: exit status
+        self._ending: set[asyncio.Task[None]] = set()  # of spawners dismissed
 
     @property
     def pid(self) -> int | None:
@@ -84,12 +86,27 @@ class SpawnerLink:
         self._read_farewells()
         return self._farewells.pop(worker, None)
 
+    def abandon(self, reason: str) -> None:
+        """Kill a spawner that does not do its work."""
+        self._lose(reason)
+
+    def dismiss(self) -> None:
+        """End a spawner that is not needed, without waiting for it; another may be started."""
+        task = self._loop.create_task(self.stop())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
     async def stop(self) -> None:
         """End the spawner and with it all its workers; returns when it is reaped."""
         process = self._process
         self._close()
-        if process is None:
-            return
+        if process is not None:
+            await self._reap(process)
+        if self._ending:
+            others = self._ending - {asyncio.current_task()}
+            await asyncio.gather(*others)
+
+    async def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:
             await asyncio.wait_for(asyncio.to_thread(process.wait), _STOP_TIMEOUT)
         except TimeoutError:
@@ -101,8 +118,9 @@ class SpawnerLink:
             return
         try:
             wire.send(self._channel, message)
-        except OSError as error:  # gone, or it has not read for thousands of messages
-            self._lose(f"the spawner cannot be reached: {error}")
+        except OSError as error:  # gone, or it has not read for many messages
+            # Not at once: whoever gives an order is in the middle of a decision.
+            self._loop.call_soon(self._lose, f"the spawner cannot be reached: {error}")
 
     def _on_readable(self) -> None:
         try:
@@ -142,6 +160,8 @@ class SpawnerLink:
             return
 
     def _lose(self, reason: str) -> None:
+        if self._channel is None:
+            return
         process = self._process
         self._close()
         if process is not None:
@@ -159,3 +179,40 @@ class SpawnerLink:
             self._farewell = -1
         self._farewells.clear()
         self._process = None
+
+
+def spawner_config(spec: FunctionSpec) -> wire.Message:
+    """Return what a spawner is told of its function."""
+    kind = spec.runtime if spec.format is Format.CGI else spec.format.value
+    return {
+        "op": "configure",
+        "kind": kind,
+        "name": spec.id,
+        "program": spec.program,
+        "arguments": list(spec.arguments),
+        "interpreter": list(spec.interpreter),
+        "preload": list(spec.preload),
+        "directory": spec.directory,
+        "environment": spec.environment,
+        "stderr_as_stdout": spec.stderr_as_stdout,
+    }
+
+
+def describe_exit(status: int) -> str:
+    """Return what a status of waitpid(2) means: ``exited with status 3``, ``was killed by SIGKILL``."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        try:
+            return f"was killed by {signal.Signals(number).name}"
+        except ValueError:
+            return f"was killed by signal {number}"
+    return f"exited with status {os.waitstatus_to_exitcode(status)}"
+
+
+def kill_group(pid: int) -> None:
+    """Kill a worker's process group whose spawner cannot do it any longer."""
+    if pid > 0:
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except OSError:
+            return

@@ -248,7 +248,9 @@ class CgiChannel(Channel):
         if location is None or self._request is None:
             return False
         if exchange.redirects >= MAX_REDIRECTS:
-            self.fail(502, f"the program redirected {MAX_REDIRECTS} times; the last to {location!r}")
+            self.fail(
+                502, f"the program redirected {MAX_REDIRECTS} times; the last to {location!r}"
+            )
             return True
         redirected = follow_local_redirect(self._request, location)
         if redirected is None or not exchange.body_complete:

@@ -68,8 +68,8 @@ class HttpStdioChannel(Channel):
         self._last = last
         self._head = None
         head = exchange.head
-        strip = max(0, self._strip - exchange.stripped)
-        data = head.raw if head.plain and not last and not strip else _render(head, strip, last)
+        as_it_is = head.plain and not last and not self._strip
+        data = head.raw if as_it_is else _render(head, self._strip, last=last)
         self._chunked = head.body_length == CHUNKED
         try:
             written = self._writer.write(data)
@@ -219,7 +219,11 @@ class HttpStdioChannel(Channel):
         self.owner.channel_done(self, reusable=keep_alive and complete and not self._last)
 
     def _switch(
-        self, exchange: Exchange, head: WorkerResponse, headers: list[tuple[bytes, bytes]], rest: bytes
+        self,
+        exchange: Exchange,
+        head: WorkerResponse,
+        headers: list[tuple[bytes, bytes]],
+        rest: bytes,
     ) -> None:
         if head.upgrade is None or exchange.head.upgrade is None:
             self.fail(502, "the program switched to a protocol that nobody asked for")
@@ -314,7 +318,7 @@ def socket_end(fd: int) -> None:
         copy.shutdown(socket.SHUT_WR)
 
 
-def _render(head: RequestHead, strip: int, last: bool) -> bytes:
+def _render(head: RequestHead, strip: int, *, last: bool) -> bytes:
     """Return the head for a worker: its own framing and connection, the stripped target."""
     target, prefix = strip_target(head.target, strip)
     headers = end_to_end(head.headers)
