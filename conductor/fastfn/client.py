@@ -34,6 +34,7 @@ class ControlClient:
         Raises ManagerUnreachableError when no manager answers, and what the manager
         answers with: UserError when the request was at fault, else ConductorError.
         """
+        result: dict[str, Any]
         for result in self.stream(op, timeout=timeout, **arguments):
             return result
         raise ManagerUnreachableError(f"The manager at {self._path} closed without an answer")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -60,6 +59,18 @@ class Entry(NamedTuple):
             entry["pid"] = self.fields[0]
         entry["message"] = self.message
         return entry
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Entry:
+        """Return the entry that ``to_json`` made ``data`` of."""
+        fields: tuple[Any, ...] = ()
+        if data["kind"] == "request":
+            spent = (data[key] / 1000 for key in ("queue_ms", "worker_ms", "total_ms"))
+            start = (data["method"].encode("latin-1"), data["path"].encode("latin-1"))
+            fields = (*start, data["status"], data["bytes"], *spent)
+        elif data["kind"] == "stderr":
+            fields = (data.get("pid"),)
+        return cls(data["time"], data["kind"], data["function"], data["message"], fields)
 
 
 class RequestLog:
@@ -157,8 +168,10 @@ class RequestLog:
 
 def choose_style(wanted: str) -> Style:
     """Return the style for ``auto``: the journal's where standard error is one (systemd.exec(5))."""
-    if wanted == "text" or wanted == "json":
-        return wanted
+    if wanted == "text":
+        return "text"
+    if wanted == "json":
+        return "json"
     stream = os.environ.get("JOURNAL_STREAM", "")
     status = os.fstat(2)
     return "journal" if stream == f"{status.st_dev}:{status.st_ino}" else "text"
@@ -171,7 +184,7 @@ def _text_writer(stream: int) -> Callable[[list[Entry]], None]:
     colour = os.isatty(stream) and "NO_COLOR" not in os.environ
 
     def emit(batch: list[Entry]) -> None:
-        _write_all(stream, "".join(_format_text(entry, colour=colour) for entry in batch).encode())
+        _write_all(stream, "".join(format_text(entry, colour=colour) for entry in batch).encode())
 
     return emit
 
@@ -191,7 +204,7 @@ def _journal_writer(_stream: int) -> Callable[[list[Entry]], None]:
         for entry in batch:
             fields = {key: value for key, value in entry.to_json().items() if key != "message"}
             priority = 3 if entry.kind == "event" else 4 if entry.message else 6
-            text = _format_text(entry, colour=False, clock=False).rstrip("\n")
+            text = format_text(entry, colour=False, clock=False).rstrip("\n")
             send(
                 text, priority, {f"CONDUCTOR_{key.upper()}": value for key, value in fields.items()}
             )
@@ -211,7 +224,8 @@ def _write_all(stream: int, data: bytes) -> None:
         data = data[os.write(stream, data) :]
 
 
-def _format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
+def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
+    """Return the line for people, its end included."""
     when = time.strftime("%H:%M:%S ", time.localtime(entry.time)) if clock else ""
     name = entry.function
     if entry.kind == "request":
