@@ -328,9 +328,8 @@ class Deployment:
         if decision.spawn:
             self._order([worker.id for worker in decision.spawn])
         for worker in decision.claimed:
-            exchange = worker.request
-            if exchange is not None:
-                self._start_exchange(worker, exchange)
+            if worker.request is not None:
+                self._start_exchange(worker, worker.request)
         if decision.late_start and not self._spawner_ready:
             self._link.abandon("the spawner was not ready in time")
         self._stop_idle_spawner(now)

@@ -127,7 +127,7 @@ class Connection(asyncio.Protocol):
             return True
         return False
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's
         """End."""
         self._transport = None
         self._gateway.connections.discard(self)

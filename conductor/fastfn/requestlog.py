@@ -167,7 +167,7 @@ class RequestLog:
 
 
 def choose_style(wanted: str) -> Style:
-    """Return the style for ``auto``: the journal's where standard error is one (systemd.exec(5))."""
+    """Return the style: ``auto`` is the journal's where stderr leads there (systemd.exec(5))."""
     if wanted == "text":
         return "text"
     if wanted == "json":
@@ -240,7 +240,8 @@ def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
 def _format_request(entry: Entry, *, colour: bool) -> str:
     method, path, status, size, queue, worker, total = entry.fields
     shade = "32" if status < 400 else "33" if status < 500 else "31"
-    times = f"{format_duration(total)} (queue {format_duration(queue)}, worker {format_duration(worker)})"
+    parts = f"queue {format_duration(queue)}, worker {format_duration(worker)}"
+    times = f"{format_duration(total)} ({parts})"
     line = f"{_printable(method.decode('latin-1'))} {_printable(path.decode('latin-1'))}"
     error = f" - {_printable(entry.message)}" if entry.message else ""
     return f"{line} {_paint(str(status), shade, colour=colour)} {format_size(size)} {times}{error}"

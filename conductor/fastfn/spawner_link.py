@@ -199,7 +199,7 @@ def spawner_config(spec: FunctionSpec) -> wire.Message:
 
 
 def describe_exit(status: int) -> str:
-    """Return what a status of waitpid(2) means: ``exited with status 3``, ``was killed by SIGKILL``."""
+    """Return what a status of waitpid(2) means: "exited with status 3", "was killed by SIGKILL"."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         try:

@@ -29,13 +29,12 @@ class Latencies:
     def add(self, seconds: float) -> None:
         """Count one."""
         self.total += 1
-        if seconds > self.largest:
-            self.largest = seconds
+        self.largest = max(self.largest, seconds)
         if seconds <= _SMALLEST:
             self._counts[0] += 1
         else:
             index = int(math.log2(seconds / _SMALLEST) * _STEPS) + 1
-            self._counts[index if index < _BUCKETS else _BUCKETS] += 1
+            self._counts[min(_BUCKETS, index)] += 1
 
     def percentile(self, fraction: float) -> float:
         """Return the seconds that ``fraction`` of all stayed under."""

@@ -46,6 +46,18 @@ class Channel:
         """Give the worker a request; ``last`` says that it will be recycled after it."""
         raise NotImplementedError
 
+    def send_body(self, data: bytes) -> None:
+        """Take a part of the request's body; ``b""`` says that it is complete."""
+        raise NotImplementedError
+
+    def pause(self) -> None:
+        """Stop reading the answer: the client is slower."""
+        raise NotImplementedError
+
+    def resume(self) -> None:
+        """Go on reading the answer."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Close the descriptors: the worker sees the end of its input."""
         raise NotImplementedError

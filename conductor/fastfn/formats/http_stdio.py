@@ -30,8 +30,8 @@ from conductor.http1.bodies import (
 from conductor.http1.errors import ProtocolError
 from conductor.http1.heads import (
     CHUNKED,
-    RequestHead,
     UNTIL_CLOSE,
+    RequestHead,
     WorkerResponse,
     end_to_end,
     parse_response_head,
@@ -247,7 +247,7 @@ class HttpStdioChannel(Channel):
             self.owner.channel_broken(self)
 
     def _on_end(self) -> None:
-        """Read the end of file: the answer's end, an answer broken off, or an idle worker's exit."""
+        """Read the end of file: an answer's end, one broken off, or an idle worker's exit."""
         exchange = self.exchange
         self.owner.loop.remove_reader(self._fd)
         if exchange is None:

@@ -16,6 +16,8 @@ completes the answer. Only then it takes down what the script left.
 No thread may run in the zygote: a fork copies only the thread that forks.
 """
 
+from __future__ import annotations
+
 import ast
 import atexit
 import gc
@@ -25,6 +27,8 @@ import signal
 import socket
 import sys
 import types
+from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 # Of the standard library and installed packages only what the script imports at its
 # top may be imported early; a module beside the script might look for
@@ -34,14 +38,14 @@ import types
 class Script:
     """The script's code, compiled before it is needed and again after it was changed."""
 
-    def __init__(self, path):
+    def __init__(self, path: str) -> None:
         self.path = path
-        self.version = None
-        self.code = None
-        self.imports = []
+        self.version: tuple[int, int, int] | None = None
+        self.code: types.CodeType | None = None
+        self.imports: list[str] = []
 
-    def refresh(self):
-        """Read the script if it is not the version read last; its errors are its worker's to show."""
+    def refresh(self) -> None:
+        """Read the script if it was changed; what is wrong with it, its worker will show."""
         try:
             status = os.stat(self.path)
             version = (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -50,23 +54,22 @@ class Script:
             with open(self.path, "rb") as file:
                 source = file.read()
             self.code = None
-            tree = compile(source, self.path, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
-            self.imports = list(top_level_imports(tree))
+            self.imports = list(top_level_imports(ast.parse(source, self.path)))
             self.code = compile(source, self.path, "exec", dont_inherit=True)
             self.version = version
         except (OSError, SyntaxError, ValueError):
             self.code, self.version, self.imports = None, None, []
 
-    def load(self):
+    def load(self) -> types.CodeType:
         """Return the code, or raise what a plain start would show."""
         self.refresh()
         if self.code is None:
             with open(self.path, "rb") as file:
-                return compile(file.read(), self.path, "exec", dont_inherit=True)
+                self.code = compile(file.read(), self.path, "exec", dont_inherit=True)
         return self.code
 
 
-def top_level_imports(tree):
+def top_level_imports(tree: ast.Module) -> Iterator[str]:
     """Yield the modules that a script imports whatever happens, until it does something else."""
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -79,7 +82,7 @@ def top_level_imports(tree):
             return
 
 
-def import_early(names, directory):
+def import_early(names: Iterable[str], directory: str) -> None:
     """Import ``names`` except those that the script's own directory provides."""
     for name in names:
         top = name.partition(".")[0]
@@ -87,25 +90,23 @@ def import_early(names, directory):
         if top in sys.modules or not (os.path.exists(beside + ".py") or os.path.exists(beside)):
             try:
                 __import__(name)
-            except BaseException:  # the script will meet it again, and may handle it
+            except BaseException:  # noqa: BLE001  # the script will meet it again, and may handle it
                 return
 
 
 class Zygote:
     """Waits for orders, forks, and reports the exits of what it forked."""
 
-    def __init__(self, channel, farewell, script, arguments):
+    def __init__(self, channel: socket.socket, script: Script) -> None:
         self.channel = channel
-        self.farewell = farewell
         self.script = script
-        self.arguments = arguments
         self.wakeup, wakeup = os.pipe()
         for fd in (self.wakeup, wakeup):
             os.set_blocking(fd, False)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def serve(self):
+    def serve(self) -> int:
         """Return in the zygote never, in a forked worker its number."""
         poll = select.poll()
         poll.register(self.channel, select.POLLIN)
@@ -123,7 +124,7 @@ class Zygote:
                 if worker is not None:
                     return worker
 
-    def order(self):
+    def order(self) -> int | None:
         """Carry out one order; return the worker's number in the worker, else None."""
         data, ancillary, _, _ = self.channel.recvmsg(256, socket.CMSG_SPACE(16))
         if not data:
@@ -141,10 +142,11 @@ class Zygote:
             pass
         for fd in fds:
             os.close(fd)
-        self.report("pid %d %d" % (number, pid))
+        self.report(f"pid {number} {pid}")
         return None
 
-    def become_worker(self, fds):
+    def become_worker(self, fds: list[int]) -> None:
+        """Take the worker's place: its descriptors, its group, the usual signals."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgid(0, 0)
@@ -153,25 +155,27 @@ class Zygote:
             os.close(fd)
         self.channel.close()
 
-    def reap(self):
+    def reap(self) -> None:
+        """Report the workers that have ended."""
         try:
             os.read(self.wakeup, 4096)
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     return
-                self.report("exit %d %d" % (pid, status))
+                self.report(f"exit {pid} {status}")
         except (BlockingIOError, ChildProcessError):
             pass
 
-    def report(self, text):
+    def report(self, text: str) -> None:
+        """Tell the spawner; without one there is nothing to live for."""
         try:
             self.channel.send(text.encode())
         except OSError:
             os._exit(0)
 
 
-def read_exactly(size):
+def read_exactly(size: int) -> bytes:
     """Read ``size`` bytes of standard input and not one more: the body follows."""
     data = b""
     while len(data) < size:
@@ -182,7 +186,7 @@ def read_exactly(size):
     return data
 
 
-def receive_variables():
+def receive_variables() -> None:
     """Wait for the request and put its meta-variables into the environment."""
     block = read_exactly(int.from_bytes(read_exactly(4), "big"))
     for item in block.split(b"\0"):
@@ -191,26 +195,26 @@ def receive_variables():
             os.environb[name] = value
 
 
-def run(script, arguments):
+def run(script: Script, arguments: list[str]) -> int:
     """Run the script as ``__main__`` and return its exit status."""
     main = types.ModuleType("__main__")
     main.__dict__.update(__file__=script.path, __cached__=None, __builtins__=__builtins__)
     del main.__dict__["__doc__"]
     sys.modules["__main__"] = main
-    sys.argv = [script.path] + arguments
+    sys.argv = [script.path, *arguments]
     try:
-        exec(script.load(), main.__dict__)
+        exec(script.load(), main.__dict__)  # noqa: S102  # running scripts is what this is for
     except SystemExit as ending:
         return exit_status(ending.code)
-    except BaseException:
-        kind, value, traceback = sys.exc_info()
+    except BaseException as error:  # noqa: BLE001  # as the interpreter does
+        traceback = error.__traceback__
         # The frames of this harness are not the script's business; a SyntaxError has no others.
-        sys.excepthook(kind, value, traceback.tb_next if traceback else None)
+        sys.excepthook(type(error), error, traceback.tb_next if traceback else None)
         return 1
     return 0
 
 
-def exit_status(code):
+def exit_status(code: object) -> int:
     """Return the status of SystemExit's ``code`` as the interpreter would."""
     if code is None:
         return 0
@@ -220,25 +224,25 @@ def exit_status(code):
     return 1
 
 
-def finish(status):
+def finish(status: int) -> int:
     """Do what the interpreter does after the script and before it is taken down."""
     threading = sys.modules.get("threading")
     if threading is not None:
-        threading._shutdown()
-    atexit._run_exitfuncs()
+        threading._shutdown()  # noqa: SLF001  # what the interpreter itself calls
+    atexit._run_exitfuncs()  # noqa: SLF001  # likewise
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None and not stream.closed:
                 stream.flush()
         except BrokenPipeError:
             pass
-        except Exception:
-            sys.excepthook(*sys.exc_info())
+        except Exception as error:  # noqa: BLE001  # as the interpreter does
+            sys.excepthook(type(error), error, error.__traceback__)
             status = 120  # as Python's own exit does when a flush fails
     return status
 
 
-def say_farewell(farewell, number, status):
+def say_farewell(farewell: int, number: int, status: int) -> None:
     """Complete the answer: the farewell first, so that it is there when the output ends."""
     try:
         os.write(farewell, number.to_bytes(4, "big") + status.to_bytes(4, "big"))
@@ -248,7 +252,7 @@ def say_farewell(farewell, number, status):
     os.dup2(null, 1)
 
 
-def take_down():
+def take_down() -> None:
     """Drop what the script left, so that its files are written and its destructors run."""
     namespace = sys.modules["__main__"].__dict__
     for name in list(namespace):
@@ -257,7 +261,8 @@ def take_down():
     gc.collect()
 
 
-def main():
+def main() -> NoReturn:
+    """Be the zygote; come out of it as a worker, and serve one request."""
     channel_fd, farewell, count = (int(argument) for argument in sys.argv[1:4])
     preload = sys.argv[4 : 4 + count]
     path = sys.argv[4 + count]
@@ -272,7 +277,7 @@ def main():
         __import__(name)
     script = Script(path)
     script.refresh()
-    number = Zygote(channel, farewell, script, arguments).serve()
+    number = Zygote(channel, script).serve()
     # From here on this is a worker.
     for name in preload:
         renew = getattr(sys.modules[name], "conductor_after_fork", None)

@@ -62,7 +62,7 @@ def read_variables() -> dict[bytes, bytes] | None:
     if not size:
         return None
     block = read_exactly(int.from_bytes(size, "big"))
-    return dict(item.split(b"=", 1) for item in block.split(b"\0") if item)  # type: ignore[misc]  # two parts each
+    return dict(item.split(b"=", 1) for item in block.split(b"\0") if item)
 
 
 def read_exactly(size: int) -> bytes:

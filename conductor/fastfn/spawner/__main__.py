@@ -11,6 +11,7 @@ it started, the grace period first.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -204,15 +205,10 @@ class Spawner:
     def _await_child(self, seconds: float) -> None:
         """Wait for a child's end, and reap; look again soon for those that are nobody's child."""
         select.select([self._wakeup], [], [], min(seconds, 0.05))
-        try:
+        with contextlib.suppress(BlockingIOError, ChildProcessError):
             os.read(self._wakeup, 4096)
-        except BlockingIOError:
-            pass
-        try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-        except ChildProcessError:
-            pass
 
 
 def _signal_group(group: int, number: int) -> bool:

@@ -118,5 +118,5 @@ def restore_signals() -> None:
     """In a forked child: lead a group of its own, with the signals a program expects."""
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
-    for number in DEFAULT_SIGNALS:
+    for number in (*DEFAULT_SIGNALS, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

@@ -45,6 +45,8 @@ class StderrRelay:
 
     def read(self, fd: int) -> bool:
         """Relay what is there; False when there is nothing more for now, or ever."""
+        if fd not in self._sources:  # ended by an earlier event of the same round
+            return False
         worker, unfinished = self._sources[fd]
         try:
             data = os.read(fd, _READ)
