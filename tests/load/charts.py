@@ -120,6 +120,7 @@ def _bar(row: Bar, top: float, across: Scale) -> str:
         + f'<rect class="{row.role}" x="{BAR_NAME}" y="{top:.1f}" width="{length:.1f}"'
         f' height="{BAR}" rx="2"/>'
         + _line(least, middle, most, middle, "spread")
+        + "".join(_line(end, middle - 4, end, middle + 4, "spread") for end in (least, most))
         + _text(max(most, BAR_NAME + length) + 8, middle + 4, row.label, "value")
     )
 

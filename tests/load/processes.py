@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import os
 import signal
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Self
@@ -22,10 +21,11 @@ from typing import TYPE_CHECKING, Self
 from conductor.errors import ConductorError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-GRACE = 5.0  # seconds between TERM and KILL
+GRACE = 10.0  # seconds between TERM and KILL
 START_TIMEOUT = 20.0  # seconds until a program must answer
+PATIENCE = 1.0  # seconds for what lost its parent to end by itself
 POLL = 0.02  # seconds between two looks
 QUOTED = 2000  # bytes of a program's output, quoted when it fails
 
@@ -39,10 +39,17 @@ class ProcessError(ConductorError):
 class Program:
     """A running program with its process group; a context manager that ends it."""
 
-    def __init__(self, command: Sequence[str], log: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: str,
+        environment: dict[str, str],
+        grace: float = GRACE,
+    ) -> None:
         """Start ``command``; its output goes to the file ``log``. Raises ProcessError."""
         self.name = os.path.basename(command[0])
         self._log = log
+        self._grace = grace
         try:
             with open(log, "wb") as output:
                 self._process = subprocess.Popen(
@@ -66,31 +73,28 @@ class Program:
         """Wait until ``ready``; raises ProcessError when the program ends first or is too slow."""
         deadline = time.monotonic() + START_TIMEOUT
         while not ready():
-            if self._process.poll() is not None:
-                status = self._process.returncode
-                raise ProcessError(f"{self.name} ended with status {status}{self._quote()}")
+            if (ended := self._ended()) is not None:
+                raise ProcessError(f"{self.name} {_how(ended)}{self._quote()}")
             if time.monotonic() > deadline:
-                raise ProcessError(f"{self.name}: {what} not in {START_TIMEOUT:g}s{self._quote()}")
+                raise ProcessError(f"{self.name}: {what} in {START_TIMEOUT:g}s{self._quote()}")
             time.sleep(POLL)
-
-    def wait_for_socket(self, path: str) -> None:
-        """Wait until something listens at ``path``; raises ProcessError as ``wait_until``."""
-        self.wait_until(lambda: _listens(path), f"no socket at {path}")
 
     def stop(self) -> None:
         """End the whole group; when this returns, none of it is left."""
-        if self._process.returncode is None:
+        with _undisturbed():
+            if self._process.returncode is not None:
+                return
             self._signal(signal.SIGTERM)
-            deadline = time.monotonic() + GRACE
-            while not self._has_exited() and time.monotonic() < deadline:
+            deadline = time.monotonic() + self._grace
+            while self._ended() is None and time.monotonic() < deadline:
                 time.sleep(POLL)
             # The leader is not reaped yet, so its number is still this group's.
             self._signal(signal.SIGKILL)
             self._process.wait()
 
-    def _has_exited(self) -> bool:
-        flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, flags) is not None
+    def _ended(self) -> os.waitid_result | None:
+        """Return how the leader ended, None while it lives; it is left to be reaped by stop."""
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -113,30 +117,51 @@ def adopt_orphans() -> None:
 def end_descendants() -> list[str]:
     """End every process that is still a child of this one; return their command names.
 
-    To be called when every Program has been stopped: what is left then was
-    left behind by one of them.
+    To be called when every Program has been stopped. What is left then gets
+    PATIENCE to end by itself; whatever does not was left behind, and is named.
     """
-    left: list[str] = []
-    deadline = time.monotonic() + GRACE
-    while (children := _children()) and time.monotonic() < deadline:
-        for pid in children:
-            name = _command_name(pid)
-            if name and name not in left:
-                left.append(name)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-    return left
+    left: set[str] = set()
+    with _undisturbed():
+        deadline = time.monotonic() + PATIENCE
+        while (living := _living_children()) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        while living:
+            left |= {_stat(pid)[0] for pid in living}
+            for pid in living:
+                os.kill(pid, signal.SIGKILL)  # Not reaped yet: the number is still its own.
+                os.waitpid(pid, 0)
+            living = _living_children()  # Children of these are children of ours now.
+    return sorted(left)
 
 
-def _children() -> list[int]:
+def _living_children() -> list[int]:
+    """Return this process's children that have not ended, and reap those that have."""
     me, numbers = os.getpid(), (int(name) for name in os.listdir("/proc") if name.isdigit())
-    return [pid for pid in numbers if _stat(pid)[1] == me]
+    living = []
+    for pid in numbers:
+        _, parent, has_ended = _stat(pid)
+        if parent == me and has_ended:
+            os.waitpid(pid, 0)
+        elif parent == me:
+            living.append(pid)
+    return living
 
 
-def _command_name(pid: int) -> str:
-    name, _, zombie = _stat(pid)
-    return "" if zombie else name
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back what would interrupt an ending; it is delivered afterwards."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _how(ended: os.waitid_result) -> str:
+    if ended.si_code == os.CLD_EXITED:
+        return f"ended with status {ended.si_status}"
+    return f"was ended by signal {ended.si_status}"
 
 
 def _stat(pid: int) -> tuple[str, int, bool]:
@@ -149,12 +174,3 @@ def _stat(pid: int) -> tuple[str, int, bool]:
     name = text[text.index("(") + 1 : text.rindex(")")]
     state, parent = text[text.rindex(")") + 2 :].split()[:2]
     return name, int(parent), state in "ZX"
-
-
-def _listens(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True

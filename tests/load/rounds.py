@@ -50,7 +50,7 @@ def run(
     program fails, UserError when one is not installed.
     """
     results = Results(comparisons)
-    with Stage({target for comparison in comparisons for target in comparison.targets}) as stage:
+    with Stage(target for comparison in comparisons for target in comparison.targets) as stage:
         for comparison in comparisons:
             say(f"\n{comparison.name}: {comparison.title}")
             with contextlib.ExitStack() as stack:
@@ -80,11 +80,10 @@ class _Turn:
                 self._measure(target, number, self.seconds) for target in self.comparison.targets
             )
             results.rounds += (subject, baseline)
-            figure = self.load.compared.value
             relation = results.ratios(self.comparison, self.load)[-1]
             say(
                 f"  {self.load.name:14} {number}/{rounds}  {_figures(subject)}"
-                f"   {_figures(baseline)}   {figure} ratio {relation:.3f}"
+                f"   {_figures(baseline)}   {self.load.compared.value} ratio {relation:.3g}"
             )
 
     def _measure(self, target: Target, number: int, seconds: float) -> Round:

@@ -77,7 +77,9 @@ class Stage:
         """Run a target's program; enters when it answers right. Raises ProcessError, UserError."""
         with target.start(self) as program:
             wanted = (HTTPStatus.OK, target.body)
-            program.wait_until(lambda: self.ask(target.path) == wanted, "no right answer")
+            program.wait_until(
+                lambda: self.ask(target.path) == wanted, f"no right answer to GET {target.path}"
+            )
             yield
 
     def ask(self, path: str) -> tuple[int, bytes] | None:

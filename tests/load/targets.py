@@ -8,6 +8,7 @@ alone and ended after it.
 from __future__ import annotations
 
 import abc
+import contextlib
 import json
 import os
 import shutil
@@ -99,8 +100,11 @@ class Fcgiwrap(Target):
         return _proxy(self._socket(directory), transport)
 
     def start(self, stage: Stage) -> Program:
-        listen = f"unix:{self._socket(stage.directory)}"
-        return stage.start(self.name, [installed("fcgiwrap"), "-c", str(PROCESSES), "-s", listen])
+        socket = self._socket(stage.directory)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(socket)  # It leaves its socket behind, and two comparisons start it.
+        command = [installed("fcgiwrap"), "-c", str(PROCESSES), "-s", f"unix:{socket}"]
+        return stage.start(self.name, command)
 
     def _socket(self, directory: str) -> str:
         return os.path.join(directory, f"{self.name}.sock")

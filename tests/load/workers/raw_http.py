@@ -69,10 +69,10 @@ def _read_head(buffer: bytes, end: int) -> tuple[int, bool]:
     head = buffer[:end].lower()
     if b"\r\ntransfer-encoding:" in head:
         raise _RefusedError("411 Length Required")
-    lengths = set(_LENGTH.findall(head))
-    if len(lengths) != head.count(b"\r\ncontent-length:"):
+    lengths = _LENGTH.findall(head)
+    if len(lengths) != head.count(b"\r\ncontent-length:") or len(set(lengths)) > 1:
         raise _RefusedError("400 Bad Request")
-    length = int(lengths.pop()) if lengths else 0
+    length = int(lengths[0]) if lengths else 0
     if length > MAX_BODY:
         raise _RefusedError("413 Content Too Large")
     old = head.partition(b"\r\n")[0].endswith(b" http/1.0")
