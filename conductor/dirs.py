@@ -6,7 +6,6 @@ Only paths are decided here; nothing is created.
 from __future__ import annotations
 
 import os
-import tempfile
 
 
 def run_dir() -> str:
@@ -20,6 +19,8 @@ def run_dir() -> str:
     session = os.environ.get("XDG_RUNTIME_DIR")
     if session:
         return os.path.join(session, "conductor")
+    import tempfile  # noqa: PLC0415  # half of a quick command's start, and seldom needed
+
     return os.path.join(tempfile.gettempdir(), f"conductor-{os.geteuid()}")
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 
+from conductor import dirs
 from conductor.caddy.routes import function_route
 from conductor.errors import UserError
 
@@ -129,6 +130,4 @@ def _count(values: dict[str, str]) -> int:
 
 
 def _policy_socket() -> str:
-    from conductor import dirs  # noqa: PLC0415  # loads what routes without policies do without
-
     return os.path.join(os.path.dirname(dirs.run_dir()), "conductor-policy.socket")

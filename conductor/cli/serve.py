@@ -70,7 +70,8 @@ def serve(
 ) -> None:
     """Serve the functions that service directories declare.
 
-    Each SERVICE_DIR holds a conductor-service.json. Runs until Ctrl-C, finishing the requests under way; a second Ctrl-C ends at once.
+    Each SERVICE_DIR holds a conductor-service.json. Runs until Ctrl-C, finishing
+    the requests under way; a second Ctrl-C ends at once.
     """
     run_dir = os.path.abspath(run_dir or dirs.run_dir())
     loaded = load_functions(directories, run_dir)
@@ -90,4 +91,4 @@ def _become_manager(loaded: LoadedFunctions, listen: tuple[str, int], **options:
         os.lseek(stream.fileno(), 0, os.SEEK_SET)
         sys.stdout.flush()
         command = ["-P", "-m", "conductor.cli.serving", "--settings-fd", str(stream.fileno())]
-        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606  # becoming another program is the point
+        os.execv(sys.executable, [sys.executable, *command])
