@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for and return the exit status."""
     options = _parser().parse_args(arguments)
     chosen = tuple(c for c in COMPARISONS if not options.only or c.name in options.only)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+    _end_in_order()
     adopt_orphans()
     left_behind: list[str] = []
     try:
@@ -62,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in report.write(results, verdicts, facts, options.report, options.json):
         print(f"written: {path}")
     return 1 if missed(verdicts) else 0
+
+
+def _end_in_order() -> None:
+    """Make every usual way to end a program a KeyboardInterrupt, which ends what was started."""
+    # A shell without job control lets what it puts into the background ignore this one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -81,7 +81,7 @@ class Program:
 
     def stop(self) -> None:
         """End the whole group; when this returns, none of it is left."""
-        with _undisturbed():
+        with undisturbed():
             if self._process.returncode is not None:
                 return
             self._signal(signal.SIGTERM)
@@ -121,7 +121,7 @@ def end_descendants() -> list[str]:
     PATIENCE to end by itself; whatever does not was left behind, and is named.
     """
     left: set[str] = set()
-    with _undisturbed():
+    with undisturbed():
         deadline = time.monotonic() + PATIENCE
         while (living := _living_children()) and time.monotonic() < deadline:
             time.sleep(POLL)
@@ -148,7 +148,7 @@ def _living_children() -> list[int]:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Hold back what would interrupt an ending; it is delivered afterwards."""
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)

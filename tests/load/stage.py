@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from conductor.errors import UserError
 from tests.load.client import Address
-from tests.load.processes import Program
+from tests.load.processes import Program, undisturbed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -47,9 +47,7 @@ class Stage:
         """Start Caddy; raises ProcessError, or UserError when it is not installed."""
         caddy = installed("caddy")
         with contextlib.ExitStack() as stack:
-            self.directory = stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="load-", ignore_cleanup_errors=True)
-            )
+            self.directory = stack.enter_context(_temporary_directory())
             routes = {target.path: target.handler(self.directory) for target in self._targets}
             with open(self.path("caddy.json"), "w", encoding="utf-8") as file:
                 json.dump(caddy_config(self.address, self.directory, routes), file)
@@ -108,6 +106,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _temporary_directory() -> Iterator[str]:
+    directory = tempfile.mkdtemp(prefix="load-")
+    try:
+        yield directory
+    finally:
+        with undisturbed():
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def caddy_config(
