@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopt_orphans()
     left_behind: list[str] = []
     try:
+        report.prepare(options.report)
         facts = machine.facts()
         _announce(facts, rounds.expected_seconds(chosen, options.rounds, options.seconds))
         try:
@@ -107,17 +109,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _rounds(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError("must be from 1 to 1000")
-    return value
+    if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1000")
+    return int(text)
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError("must be from 0.1 to 3600")
-    return value
+    if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]+)?", text) or not 0.1 <= float(text) <= 3600:
+        raise argparse.ArgumentTypeError("must be a number from 0.1 to 3600")
+    return float(text)
 
 
 def _announce(facts: dict[str, object], seconds: float) -> None:

@@ -12,6 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from conductor.errors import UserError
 from tests.load.page import page
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from tests.load.thresholds import Verdict
 
 
+def prepare(directory: str) -> None:
+    """Make the reports' directory, so that a wrong one is told of before the run: UserError."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--report {directory} cannot be made: {error.strerror}") from None
+
+
 def write(
     results: Results,
     verdicts: Sequence[Verdict],
@@ -30,8 +39,7 @@ def write(
     directory: str,
     json_file: str | None,
 ) -> list[str]:
-    """Write both reports and return their paths. Raises OSError."""
-    os.makedirs(directory, exist_ok=True)
+    """Write both reports and return their paths; ``directory`` is there. Raises OSError."""
     data = to_json(results, verdicts, facts)
     paths = [
         json_file or os.path.join(directory, "load.json"),

@@ -97,7 +97,7 @@ def installed(program: str) -> str:
     """Return the path of a program; raises UserError that says how to get it."""
     found = shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
     if found is None:
-        raise UserError(f"{program} is not installed: {PACKAGES}, or leave it out with --only")
+        raise UserError(f"{program} is not installed: {PACKAGES}")
     return found
 
 
