@@ -81,10 +81,9 @@ class _Turn:
             )
             results.rounds += (subject, baseline)
             relation = results.ratios(self.comparison, self.load)[-1]
-            say(
-                f"  {self.load.name:14} {number}/{rounds}  {_figures(subject)}"
-                f"   {_figures(baseline)}   {self.load.compared.value} ratio {relation:.3g}"
-            )
+            figures = "   ".join(_figures(self.load, one) for one in (subject, baseline))
+            compared = self.load.compared.value
+            say(f"  {self.load.name:14} {number}/{rounds}  {figures}   {compared} ×{relation:.3g}")
 
     def _measure(self, target: Target, number: int, seconds: float) -> Round:
         time.sleep(PAUSE)
@@ -121,8 +120,11 @@ async def _generate(address: Address, exchange: Exchange, load: Load, seconds: f
     return await loop.run()
 
 
-def _figures(one: Round) -> str:
+def _figures(load: Load, one: Round) -> str:
     """Return a round's figures for a line of progress."""
     counts = ", ".join(f"{count} {kind}" for kind, count in one.failures.items())
     failed = f" FAILED: {counts} ({one.first_failure})" if counts else ""
-    return f"{one.target} {one.throughput:.4g}/s, p50 {one.p50:.3g} ms{failed}"
+    if isinstance(load, Closed):
+        return f"{one.target} {one.throughput:.4g}/s, p50 {one.p50:.3g} ms{failed}"
+    p99 = one.latency.p99 if one.latency else float("inf")
+    return f"{one.target} p50 {one.p50:.3g}, p99 {p99:.3g} ms{failed}"
