@@ -40,6 +40,8 @@ _PIECE = 64 * 1024  # bytes of one read
 _PIPE_PIECE = 4096  # bytes that a pipe which polls writable takes without blocking (pipe(7))
 _FAREWELL = 2.0  # seconds for a client to take its error or to stop sending
 _REASONS = {
+    200: b"OK",
+    302: b"Found",
     400: b"Bad Request",
     408: b"Request Timeout",
     413: b"Content Too Large",
@@ -63,7 +65,7 @@ class Client:
         self.read_fd = read_fd
         self.write_fd = write_fd
         self.outgoing = bytearray()
-        self.body_complete = True  # nothing more of the request is to be read
+        self.body_complete = False  # nothing more of the request is to be read
         self.head_sent = False
         self.response_ended = False
         self.writing_closed = False
@@ -71,6 +73,7 @@ class Client:
         self._tcp = self._socket is not None and self._socket.family != socket.AF_UNIX
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._closed = False
+        self._follows_body = False  # whether h11 can tell where the request ends
         self._head_only = False
         self._body_limit = body_limit
         self._body_size = 0
@@ -108,12 +111,9 @@ class Client:
 
     def _parse_head(self, received: bytes) -> RequestHead | None:
         try:
-            head = parse_request_head(received)
+            return parse_request_head(received)
         except ProtocolError as error:
             raise CgiError(error.status, str(error)) from None
-        if head is not None and head.method == b"CONNECT":
-            raise CgiError(501, "a function is no tunnel")
-        return head
 
     def _begin(self, head: RequestHead, received: bytes) -> None:
         self._http.receive_data(head.raw + received[head.size :])
@@ -121,6 +121,7 @@ class Client:
         self._head_only = head.method == b"HEAD"
         if self._body_limit and head.body_length > self._body_limit:
             raise _too_large(self._body_limit)
+        self._follows_body = True
         self.body_complete = head.body_length == 0
         if head.expect_continue and not self.body_complete:
             self._send(h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue"))
@@ -167,7 +168,8 @@ class Client:
     def send_head(self, head: ResponseHead) -> None:
         """Queue the response's head; h11 decides how the body is framed."""
         headers = [*head.headers, (b"Connection", b"close")]
-        self._send(h11.Response(status_code=head.status, headers=headers, reason=head.reason))
+        reason = head.reason or _REASONS.get(head.status, b"")
+        self._send(h11.Response(status_code=head.status, headers=headers, reason=reason))
         self.head_sent = True
         length = get_header(head.headers, b"content-length")
         if self._head_only or head.status in (204, 304):
@@ -267,8 +269,7 @@ class Client:
                 self.close_writing()
             while self._has_unread():
                 waiter.wait({self.read_fd: POLLIN})
-                if self._receive() == b"":
-                    return
+                self._drop_some()
         except (TimedOutError, ClientGoneError):
             return
 
@@ -279,6 +280,17 @@ class Client:
             return True
         waiting = fcntl.ioctl(self.read_fd, termios.FIONREAD, b"\0\0\0\0")
         return bool(struct.unpack("i", waiting)[0])
+
+    def _drop_some(self) -> None:
+        data = self._receive()
+        if data == b"":
+            raise ClientGoneError
+        if data and self._follows_body:
+            try:
+                self._http.receive_data(data)
+                self.take_body(_drop)
+            except CgiError:
+                self._follows_body = False
 
     def abort(self) -> None:
         """Break the connection off, so that nobody takes half an answer for a whole one."""
@@ -304,6 +316,10 @@ def _socket_at(descriptor: int) -> socket.socket | None:
     if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
         return None
     return socket.socket(fileno=os.dup(descriptor))
+
+
+def _drop(_data: bytes) -> None:
+    """Do nothing with a piece of a body that nobody wants."""
 
 
 def _too_large(limit: int) -> CgiError:
