@@ -27,11 +27,11 @@ FILE_NAME = "conductor-service.json"
 MAX_BYTES = 1024 * 1024  # bytes of a declaration
 MAX_DEPTH = 64  # objects and lists in one another
 
-# A string that never ends, and a comment that never ends, match to where they
-# give up, so that hostile text costs one pass.
+# Strings match first, so that nothing in them is taken for more. One that never
+# ends, and a comment that never ends, match too, so that hostile text costs one pass.
 _STRING = r'"(?:[^"\\\n]|\\.)*"?'
 _COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_TRAILING_COMMA = re.compile(rf'({_STRING}|[^\s",\[{{:]+)(\s*),(?=\s*[\]}}])', re.DOTALL)
+_MAYBE_COMMA = re.compile(rf'({_STRING}|[^\s",\[{{:]+)(\s*,(?=\s*[\]}}]))?', re.DOTALL)
 _UNUSABLE = re.compile("[\0\ud800-\udfff]")
 
 # What pydantic calls a mistake, and how the sentence goes on.
@@ -147,7 +147,9 @@ def _blank_extensions(text: str, file: str) -> str:
             raise DeclarationError(f"{file}:{line}", "", "this comment is never closed with */")
         return re.sub(r"[^\n]", " ", found)
 
-    return _TRAILING_COMMA.sub(r"\1\2 ", _COMMENT.sub(blank, text))
+    return _MAYBE_COMMA.sub(
+        lambda match: match[1] + (match[2] or "").replace(",", " "), _COMMENT.sub(blank, text)
+    )
 
 
 def _refuse_constant(name: str) -> Any:
