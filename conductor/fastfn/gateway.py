@@ -10,6 +10,7 @@ way in costs one callback.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_gateway",
         "_lingered",
         "_paused",
+        "_room",
         "_timer",
         "_transport",
         "_tunnel",
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._body: LengthReader | ChunkedReader | None = None
         self._paused = False
+        self._room = 0  # bytes that the body may still have
         self._tunnel = False
         self._lingered = -1  # bytes of an unread body thrown away so far; -1: none is expected
         self._timer: asyncio.TimerHandle | None = None
@@ -109,9 +112,11 @@ class Connection(asyncio.Protocol):
             if self._lingered >= 0:
                 self._linger_on(data)
                 return
+            seen = 0
             if self._buffer:
+                seen = len(self._buffer) if self._timer is not None else 0
                 data, self._buffer = self._buffer + data, b""
-            self._read_head(data)
+            self._read_head(data, seen)
         elif self._tunnel and exchange.channel is not None:
             exchange.channel.send_body(data)
         elif self._body is not None:
@@ -177,6 +182,11 @@ class Connection(asyncio.Protocol):
             self.exchange.channel.send_body(early)
         self.resume_reading()
 
+    def end_writing(self) -> None:
+        """Tell the client that nothing more will come, and go on reading."""
+        if self._transport is not None and self._transport.can_write_eof():
+            self._transport.write_eof()
+
     def abort(self) -> None:
         """Close at once."""
         if self._transport is not None:
@@ -211,9 +221,10 @@ class Connection(asyncio.Protocol):
             data, self._buffer = self._buffer, b""
             self._read_head(data)
 
-    def _read_head(self, data: bytes) -> None:
+    def _read_head(self, data: bytes, seen: int = 0) -> None:
+        """Go on with a head of which ``seen`` bytes were looked at before."""
         try:
-            head = parse_request_head(data)
+            head = parse_request_head(data, seen)
         except ProtocolError as error:
             self._refuse(error)
             return
@@ -268,6 +279,7 @@ class Connection(asyncio.Protocol):
         if limits.body and exchange.head.body_length > limits.body:
             exchange.fail(413, f"the body is over the limit of {limits.body} bytes")
             return
+        self._room = limits.body or sys.maxsize
         if exchange.head.body_length == CHUNKED and target.spec.format is Format.CGI:
             exchange.spool = Spool(limits.body)
             self.send_continue()
@@ -295,7 +307,10 @@ class Connection(asyncio.Protocol):
                 self.pause_reading()
         if exchange.spool is not None and not exchange.body_complete:
             self._spool(exchange, exchange.spool, payload)
+        elif len(payload) > self._room:
+            self._break_off(exchange, 413, "the body is over its limit")
         else:
+            self._room -= len(payload)
             self._pass_body(exchange, payload)
 
     def _pass_body(self, exchange: Exchange, payload: bytes) -> None:
@@ -303,7 +318,8 @@ class Connection(asyncio.Protocol):
         exchange.body_complete = self._body is None
         if exchange.channel is None:
             exchange.pending += payload
-            self.pause_reading()
+            if not exchange.body_complete:
+                self.pause_reading()
             return
         if payload:
             exchange.channel.send_body(payload)
@@ -334,6 +350,8 @@ class Connection(asyncio.Protocol):
         exchange.fail(status, message)
         if channel is not None:
             channel.cancel()
+        elif exchange.backend is not None:
+            exchange.backend.withdraw(exchange)
 
     def _body_is_late(self) -> None:
         self._timer = None
@@ -349,8 +367,7 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self._timer = self._gateway.loop.call_later(LINGER_TIMEOUT, self._stop_lingering)
         self.resume_reading()
-        if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
+        self.end_writing()
 
     def _linger_on(self, data: bytes) -> None:
         self._lingered += len(data)

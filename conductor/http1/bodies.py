@@ -16,8 +16,14 @@ from conductor.http1.errors import ProtocolError
 
 _MAX_LINE = 4096  # bytes of a chunk's size line with its extensions, or of one trailer
 _MAX_TRAILERS = 16384  # bytes of all trailers together
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?")
-_TRAILER_LINE = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
+_SIZE_LINE = re.compile(
+    rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]{0,%d}+)?\r\n" % (_MAX_LINE - 16)
+)
+# A trailer that would change the framing afterwards is nobody's honest work (RFC 9110 §6.5.1).
+_TRAILER_LINE = re.compile(
+    rb"(?!(?i:content-length|transfer-encoding|host):)"
+    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[\t\x20-\x7e\x80-\xff]*+"
+)
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -87,28 +93,27 @@ class ChunkedReader:
             position = after
         return b"".join(payload), data[position:]
 
-    def _line(self, data: bytes, position: int) -> tuple[bytes, int]:
-        """Return the line at ``position`` and where the next one starts, or -1 if it has no end."""
-        end = data.find(b"\r\n", position)
-        size = (len(data) if end < 0 else end) - position
-        if size > _MAX_LINE:
-            raise ProtocolError("a line of a chunked body is too long")
-        if end < 0:
-            if b"\n" in data[position:]:
-                raise ProtocolError("bare LF in a chunked body")
-            return b"", -1
-        return data[position:end], end + 2
-
-    def _read_size(self, data: bytes, position: int, _payload: list[bytes]) -> int:
-        line, after = self._line(data, position)
-        if after < 0:
-            return -1
-        match = _SIZE_LINE.fullmatch(line)
-        if match is None:
+    def _read_size(self, data: bytes, position: int, payload: list[bytes]) -> int:
+        """Read a size; and every chunk that is here whole, because they may be tiny and many."""
+        begin = position
+        while match := _SIZE_LINE.match(data, position):
+            start = match.end()
+            size = int(match[1], 16)
+            end = start + size
+            if size == 0:
+                self._state = self._read_trailer
+                return start
+            if data[end : end + 2] != b"\r\n":
+                self._remaining = size
+                self._state = self._read_data
+                return start
+            payload.append(data[start:end])
+            position = end + 2
+        if position > begin:
+            return position
+        if _line_end(data, position) >= 0:
             raise ProtocolError("malformed chunk size")
-        self._remaining = int(match[1], 16)
-        self._state = self._read_data if self._remaining else self._read_trailer
-        return after
+        return -1
 
     def _read_data(self, data: bytes, position: int, payload: list[bytes]) -> int:
         available = len(data) - position
@@ -131,17 +136,29 @@ class ChunkedReader:
         return -1
 
     def _read_trailer(self, data: bytes, position: int, _payload: list[bytes]) -> int:
-        line, after = self._line(data, position)
-        if after < 0:
+        end = _line_end(data, position)
+        if end < 0:
             return -1
-        self._trailers += after - position
+        line = data[position:end]
+        self._trailers += len(line)
         if self._trailers > _MAX_TRAILERS:
             raise ProtocolError("the trailers are over 16 KiB", 431)
         if not line:
             self.complete = True
         elif not _TRAILER_LINE.fullmatch(line):
             raise ProtocolError("malformed trailer")
-        return after
+        return end + 2
+
+
+def _line_end(data: bytes, position: int) -> int:
+    """Return where the CRLF of the line at ``position`` is, or -1 while it has none."""
+    end = data.find(b"\r\n", position, position + _MAX_LINE + 2)
+    if end < 0:
+        if len(data) - position > _MAX_LINE + 1:
+            raise ProtocolError("a line of a chunked body is too long")
+        if data.find(b"\n", position) >= 0:
+            raise ProtocolError("bare LF in a chunked body")
+    return end
 
 
 BodyReader = LengthReader | ChunkedReader | UntilCloseReader

@@ -20,23 +20,30 @@ from conductor.http1.errors import ProtocolError
 from conductor.http1.messages import Headers
 
 MAX_HEAD = 65536  # bytes, request or response; above it 431
+MAX_FIELDS = 256  # of one head: each costs an allocation or two further on; above it 431
 CHUNKED = -1  # body_length of a message whose length its chunks tell
 UNTIL_CLOSE = -2  # body_length of a response that ends with its connection
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_FIELDS = rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*\r\n)*"
+_END = b"\r\n\r\n"
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+_METHOD = _TOKEN + rb"{1,32}"
+_TARGET = rb"[\x21\x22\x24-\x7e]+"  # no fragment: some would cut it off (RFC 9112 §3.2)
+_TEXT = rb"[\t\x20-\x7e\x80-\xff]*+"
+# Possessive throughout: a head that does not match fails without a second look at any byte.
+_FIELDS = rb"(?:" + _TOKEN + rb"++:" + _TEXT + rb"\r\n){0,%d}" % MAX_FIELDS
 _REQUEST = re.compile(
-    rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])(\r\n" + _FIELDS + rb")\r\n"
+    rb"(?!CONNECT )(%s) (%s) HTTP/1\.([01])(\r\n%s)\r\n" % (_METHOD, _TARGET, _FIELDS)
 )
-_REQUEST_LINE = re.compile(_TOKEN + rb" [\x21-\x7e]+ HTTP/(\d+\.\d+)\r\n")
-_REQUEST_START = re.compile(_TOKEN + rb"(?: |\Z)|\Z")
-_RESPONSE = re.compile(
-    rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?(\r\n" + _FIELDS + rb")\r\n"
-)
+_REQUEST_LINE = re.compile(rb"(" + _METHOD + rb") " + _TARGET + rb" HTTP/([0-9]\.[0-9])\r\n")
+_REQUEST_START = re.compile(_METHOD + rb"(?: |\Z)|\Z")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: (" + _TEXT + rb"))?\r\n")
+_RESPONSE = re.compile(_STATUS_LINE.pattern[:-4] + rb"(\r\n" + _FIELDS + rb")\r\n")
 _FIELD = re.compile(rb"([^:\r\n]+):[\t ]*([^\r]*)\r\n")
-# Every field that has a say in framing or belongs to one connection (RFC 9110 §7.6.1).
+# Every field that has a say in framing or belongs to one connection (RFC 9110 §7.6.1). What
+# looks ahead is not needed for the meaning: it halves the time that other fields take.
 _SPECIAL = re.compile(
-    rb"\n(?i:(host|connection|content-length|transfer-encoding|upgrade|expect|te|trailer"
+    rb"\n(?=[HhCcTtUuEeKkPp][OoRrEePpXx])"
+    rb"(?i:(host|connection|content-length|transfer-encoding|upgrade|expect|te|trailer"
     rb"|keep-alive|proxy-connection|proxy-authorization|proxy-authenticate)):[\t ]*([^\r]*)"
 )
 _HOP_BY_HOP = frozenset(
@@ -52,8 +59,13 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+_FRAMING = frozenset((b"host", b"content-length"))  # end to end, whatever Connection says
 _DIGITS = re.compile(rb"[0-9]{1,18}")
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)(/[^#]*)?", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"https?://([^/?]+)([/?].*)?", re.IGNORECASE)
+# Names and addresses as in RFC 3986 §3.2.2, but no comma, which could hide a second Host.
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9\-._~%!$&'()*+;=]*+|\[[A-Za-z0-9:.%\-_~]++\])(?::[0-9]{0,5})?[\t ]*"
+)
 
 
 class RequestHead:
@@ -103,14 +115,16 @@ def split_fields(fields: bytes) -> Headers:
     return [(name, value.rstrip(b"\t ")) for name, value in _FIELD.findall(fields)]
 
 
-def parse_request_head(data: bytes) -> RequestHead | None:
+def parse_request_head(data: bytes, seen: int = 0) -> RequestHead | None:
     """Return the request head at the start of ``data``, or None while it is incomplete.
 
-    Raises ProtocolError with status 400,
-    431 (head over 64 KiB), 501 (a transfer coding we do not have) or 505.
+    ``seen`` is how many bytes of ``data`` an earlier call was given in vain: they
+    are not searched again, so a head that trickles in costs no more than its bytes.
+    Raises ProtocolError with status 400, 417 (an unknown Expect), 431 (head over
+    64 KiB or over 256 fields), 501 (CONNECT, or a transfer coding we do not have) or 505.
     """
-    if b"\r\n\r\n" not in data:
-        _refuse_hopeless(data)
+    if data.find(_END, seen - 3 if seen > 3 else 0) < 0:
+        _refuse_hopeless_request(data, seen)
         return None
     match = _REQUEST.match(data)
     if match is None or match.end() > MAX_HEAD:
@@ -134,29 +148,51 @@ def parse_request_head(data: bytes) -> RequestHead | None:
 
 
 def _why_refused(data: bytes) -> ProtocolError:
-    """Return the error for a whole head that did not match."""
-    if data.index(b"\r\n\r\n") > MAX_HEAD - 4:
-        return ProtocolError("the request's head is over 64 KiB", 431)
-    line = _REQUEST_LINE.match(data)
-    if line is not None and line[1] not in (b"1.1", b"1.0"):
-        return ProtocolError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    """Return the error for a whole head that did not match: the one its first bytes alone give."""
+    end = data.index(_END) + 4
+    try:
+        _refuse_hopeless_request(data[: min(end, MAX_HEAD + 1)], 0)
+    except ProtocolError as error:
+        return error
+    if data.count(b"\n", 0, end) - 2 > MAX_FIELDS:
+        return ProtocolError(f"the request's head has over {MAX_FIELDS} fields", 431)
     return ProtocolError("malformed request head")
 
 
-def _refuse_hopeless(data: bytes) -> None:
+def _refuse_hopeless_request(data: bytes, seen: int) -> None:
     """Raise at once for bytes that no further byte can turn into a head.
 
-    A bare LF ends a line for some parsers (RFC 9112 §2.2) and is refused here; a
-    TLS greeting or a blank line first would otherwise wait for its timeout.
+    A TLS greeting, HTTP/0.9 or a blank line first would otherwise wait for its timeout.
     """
+    line_end = data.find(b"\n")
+    if line_end < 0:
+        if not _REQUEST_START.match(data):
+            raise ProtocolError("malformed request line")
+    elif line_end >= seen:
+        _check_request_line(data)
+    if _has_bare_lf(data, seen):
+        raise ProtocolError("a bare LF in the request's head")
     if len(data) > MAX_HEAD:
         raise ProtocolError("the request's head is over 64 KiB", 431)
-    if not _REQUEST_START.match(data) or b"\n\n" in data or b"\n\r\n" in data:
-        raise ProtocolError("malformed request head")
+
+
+def _check_request_line(data: bytes) -> None:
+    line = _REQUEST_LINE.match(data)
+    if line is None:
+        raise ProtocolError("malformed request line")
+    if line[2] not in (b"1.1", b"1.0"):
+        raise ProtocolError("only HTTP/1.0 and HTTP/1.1 are spoken here", 505)
+    if line[1] == b"CONNECT":  # its answer has no framing (RFC 9110 §9.3.6)
+        raise ProtocolError("a function is no tunnel for CONNECT", 501)
+
+
+def _has_bare_lf(data: bytes, seen: int) -> bool:
+    """Whether what was not ``seen`` holds an LF alone, a line's end for some (RFC 9112 §2.2)."""
+    return data.count(b"\n", seen) != data.count(b"\r\n", seen - 1 if seen else 0)
 
 
 def _check_host(value: bytes) -> None:
-    if b"," in value or b" " in value or b"\t" in value.rstrip(b"\t "):
+    if not _HOST.fullmatch(value):
         raise ProtocolError("malformed Host")
 
 
@@ -168,6 +204,8 @@ def _apply_special(head: RequestHead, special: list[tuple[bytes, bytes]]) -> Non
     _apply_host(head, found.get(b"host", []))
     head.body_length = _request_body_length(head, found)
     options = connection_options(found.get(b"connection", []))
+    if not options.isdisjoint(_FRAMING):  # whoever obeys it reads the body as the next request
+        raise ProtocolError("Connection names a field that is not its own")
     head.keep_alive = b"close" not in options and (not head.http10 or b"keep-alive" in options)
     if b"upgrade" in found and b"upgrade" in options and not head.http10:
         head.upgrade = b", ".join(found[b"upgrade"])
@@ -176,8 +214,7 @@ def _apply_special(head: RequestHead, special: list[tuple[bytes, bytes]]) -> Non
         if len(expect) > 1 or expect[0].lower() != b"100-continue":
             raise ProtocolError("only Expect: 100-continue is known", 417)
         head.expect_continue = True
-    framing = {b"host", b"content-length"}
-    head.plain = not head.http10 and found.keys() <= framing and len(found) == len(special)
+    head.plain = not head.http10 and found.keys() <= _FRAMING
 
 
 def _apply_host(head: RequestHead, hosts: list[bytes]) -> None:
@@ -191,7 +228,8 @@ def _apply_host(head: RequestHead, hosts: list[bytes]) -> None:
     absolute = _ABSOLUTE.fullmatch(head.target)
     if absolute is None or not hosts or absolute[1].lower() != hosts[0].lower():
         raise ProtocolError("malformed request target")
-    head.target = absolute[2] or b"/"
+    path = absolute[2] or b"/"
+    head.target = path if path[0] == 0x2F else b"/" + path
     head.raw = b"%s %s HTTP/1.%d%s\r\n" % (
         head.method,
         head.target,
@@ -276,15 +314,15 @@ class WorkerResponse:
         return f"<WorkerResponse {self.status}>"
 
 
-def parse_response_head(data: bytes) -> WorkerResponse | None:
+def parse_response_head(data: bytes, seen: int = 0) -> WorkerResponse | None:
     """Return the response head at the start of ``data``, or None while it is incomplete.
 
-    Raises ProtocolError with status 502.
+    ``seen`` is as for ``parse_request_head``. Raises ProtocolError with status 502.
     """
-    match = _RESPONSE.match(data)
+    in_vain = seen and data.find(_END, seen - 3 if seen > 3 else 0) < 0
+    match = None if in_vain else _RESPONSE.match(data)
     if match is None or match.end() > MAX_HEAD:
-        if len(data) > MAX_HEAD or b"\r\n\r\n" in data or not _may_become_response(data):
-            raise ProtocolError(f"malformed response head: {data[:60]!r}", 502)
+        _refuse_hopeless_response(data, seen)
         return None
     minor, status, reason, fields = match.groups()
     head = WorkerResponse()
@@ -295,15 +333,23 @@ def parse_response_head(data: bytes) -> WorkerResponse | None:
     special = _SPECIAL.findall(fields)
     if len(special) == 1 and special[0][0].lower() == b"content-length" and minor == b"1":
         head.body_length = _response_content_length([special[0][1].rstrip(b"\t ")])
-        head.keep_alive = head.plain = True
+        head.keep_alive = True
+        head.plain = reason is not None  # the space before it is not optional (RFC 9112 §4)
         return head
     _apply_response_special(head, special)
     return head
 
 
-def _may_become_response(data: bytes) -> bool:
+def _refuse_hopeless_response(data: bytes, seen: int) -> None:
+    """Raise for bytes that are no response head and cannot become one."""
+    end = data.find(_END, seen - 3 if seen > 3 else 0)
+    if (len(data) if end < 0 else end + 4) > MAX_HEAD:
+        raise ProtocolError("the response's head is over 64 KiB", 502)
+    line_end = data.find(b"\n")
     start = b"HTTP/1."
-    return data[:7] == start[: len(data)] and b"\n" not in data.replace(b"\r\n", b"")
+    hopeful = _STATUS_LINE.match(data) if line_end >= 0 else data[:7] == start[: len(data)]
+    if end >= 0 or not hopeful or _has_bare_lf(data, seen):
+        raise ProtocolError(f"malformed response head: {data[:60]!r}", 502)
 
 
 def _response_content_length(values: list[bytes]) -> int:

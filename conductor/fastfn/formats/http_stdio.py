@@ -141,15 +141,16 @@ class HttpStdioChannel(Channel):
         elif self._tunnel:
             exchange.write(data)
         elif self._head is None:
-            if self._buffer:
+            seen = len(self._buffer)
+            if seen:
                 data, self._buffer = self._buffer + data, b""
-            self._on_head(exchange, data)
+            self._on_head(exchange, data, seen)
         else:
             self._on_body(exchange, data)
 
-    def _on_head(self, exchange: Exchange, data: bytes) -> None:
+    def _on_head(self, exchange: Exchange, data: bytes, seen: int = 0) -> None:
         try:
-            head = parse_response_head(data)
+            head = parse_response_head(data, seen)
         except ProtocolError as error:
             self.fail(502, str(error))
             return
