@@ -7,6 +7,7 @@ pydantic.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import stat
 import sys
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         usage="%(prog)s [OPTION]... -- PROGRAM [ARGUMENT]...",
         description="Answer one HTTP request on stdin and stdout by running a CGI program.",
         epilog=_EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # Asked for its width, argparse imports what it takes to know the terminal's: 4 ms.
+        formatter_class=functools.partial(argparse.RawDescriptionHelpFormatter, width=96),
         allow_abbrev=False,
     )
     add = parser.add_argument
