@@ -72,9 +72,10 @@ install_packages() {
     fi
 }
 
-# Sets `python` to a Python that is new enough.
+# Sets `python` to a Python that is new enough. The distribution's own comes first: it is
+# built with profile-guided optimisation, and the manager is half as fast again for it.
 choose_python() {
-    for python in python3 python3.11 python3.12 python3.13 /usr/bin/python3; do
+    for python in /usr/bin/python3 python3 python3.11 python3.12 python3.13; do
         "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && return
     done
     die "Python 3.11 or newer is needed and not here; install python3.11, python3.11-venv and python3.11-dev (or a newer one), and run this again"
