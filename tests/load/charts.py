@@ -24,7 +24,7 @@ BAR_NAME = 170  # where bars begin
 BAR_VALUE = 120  # what is kept free behind the longest one for its figure
 
 # Where quantiles stand on an axis of nines: -log10(1 - quantile).
-QUANTILES = (("p0", 0.0), ("p50", math.log10(2)), ("p90", 1.0), ("p99", 2.0), ("p99.9", 3.0))
+QUANTILES = (("min", 0.0), ("p50", math.log10(2)), ("p90", 1.0), ("p99", 2.0), ("p99.9", 3.0))
 MORE_QUANTILES = (("p99.99", 4.0), ("p99.999", 5.0))
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from tests.load.comparisons import Comparison, Load
+    from tests.load.latency import Latencies
     from tests.load.results import Results, Round
     from tests.load.targets import Target
     from tests.load.thresholds import Verdict
@@ -86,7 +87,7 @@ def _card(results: Results, comparison: Comparison, load: Load) -> str:
     )
 
 
-def _merged(results: Results, comparison: Comparison, load: Load, target: Target) -> Any:
+def _merged(results: Results, comparison: Comparison, load: Load, target: Target) -> Latencies:
     return results.merged(comparison.name, load.name, target.name)
 
 
@@ -115,22 +116,29 @@ def _bars(results: Results, comparison: Comparison, load: Load) -> str:
 
 
 def _figures(results: Results, comparison: Comparison, load: Load) -> str:
-    heads = ["ms", "p50", "p90", "p99", "p99.9", "max", "answers", "failed", "generator"]
+    heads = ["ms", "p50", "p90", "p99", "p99.9", "max", "answers", "failed", "client CPU"]
     rows = []
     for target in comparison.targets:
         measured = results.of(comparison.name, load.name, target.name)
-        summary = _merged(results, comparison, load, target).summary()
-        values = summary.to_json().values() if summary else [None] * 5
-        cells = [NOT_MEASURED if value is None else f"{value:.3g}" for value in values]
-        rows.append(_row([target.name, *cells, *_counts(measured)]))
+        percentiles = _percentiles(_merged(results, comparison, load, target))
+        rows.append(_row([target.name, *percentiles, *_counts(measured)]))
     return _table(heads, rows)
+
+
+def _percentiles(latencies: Latencies) -> list[str]:
+    summary, count = latencies.summary(), len(latencies)
+    if summary is None:
+        return [NOT_MEASURED] * 5
+    # A percentile that only the slowest answer could show is that answer's, not a percentile.
+    shown = zip(summary.to_json().values(), (2, 10, 100, 1000, 1), strict=True)
+    return [f"{value:.3g}" if count >= enough else NOT_MEASURED for value, enough in shown]
 
 
 def _counts(measured: Sequence[Round]) -> list[str]:
     answers = sum(one.requests for one in measured)
     failed = sum(sum(one.failures.values()) for one in measured)
     share = median(one.client_cpu for one in measured) or 0.0
-    return [f"{answers:,}", str(failed), f"{share:.0%} CPU"]
+    return [f"{answers:,}", str(failed), f"{share:.0%}"]
 
 
 def _machine(facts: Mapping[str, Any]) -> str:
