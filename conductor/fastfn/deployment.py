@@ -117,7 +117,7 @@ class Deployment:
 
     def admit(self, exchange: Exchange) -> None:
         """Give ``exchange`` to a spare, let it wait, or refuse it."""
-        now = exchange.arrived
+        now = _MONOTONIC()  # it may have arrived long ago: its body was spooled, it is tried again
         worker = self.pool.claim_nowait(exchange, now)
         if worker is not None:
             self._start_exchange(worker, exchange)
@@ -130,7 +130,6 @@ class Deployment:
         if not self.pool.enqueue(exchange, now):
             self._refuse(exchange, 503, "the queue is full")
             return
-        exchange.connection.pause_reading()
         self.act()
 
     def withdraw(self, exchange: Exchange) -> None:

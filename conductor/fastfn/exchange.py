@@ -102,11 +102,15 @@ class Exchange:
 
     # The answer, written by the channel.
 
+    def is_bodyless(self, status: int) -> bool:
+        """Whether an answer with ``status`` has no body, whatever it says (RFC 9112 §6.3)."""
+        return self.head.method == b"HEAD" or status in (204, 304)
+
     @property
     def forwardable(self) -> bool:
         """Whether a whole answer with a Content-Length may be passed on byte for byte."""
         head = self.head
-        keep = head.keep_alive and not self.connection.closing
+        keep = head.keep_alive and self.body_complete and not self.connection.closing
         return keep and not head.http10 and head.method != b"HEAD"
 
     @property
@@ -134,7 +138,7 @@ class Exchange:
         """
         self.status = status
         headers = list(headers)
-        if self.head.method == b"HEAD" or status in (204, 304):
+        if self.is_bodyless(status):
             self._framing = _NO_LENGTH
             if length is not None and status != 204:
                 headers.append((b"Content-Length", b"%d" % length))
@@ -146,8 +150,8 @@ class Exchange:
         else:
             self._framing = _CHUNKED
             headers.append((b"Transfer-Encoding", b"chunked"))
-        if self._framing == _CLOSE or not self.head.keep_alive:
-            self.connection.closing = True
+        if self._framing == _CLOSE or not (self.head.keep_alive and self.body_complete):
+            self.connection.closing = True  # whoever is still sending may never come to an end
         if self.connection.closing:
             headers.append((b"Connection", b"close"))
         elif self.head.http10:
@@ -181,6 +185,7 @@ class Exchange:
     def switch(self, headers: Headers, protocol: bytes) -> None:
         """Answer 101: from here on the connection is a tunnel (RFC 9110 §7.8)."""
         self.status = 101
+        self._framing = _CLOSE
         headers = [*headers, (b"Connection", b"Upgrade"), (b"Upgrade", protocol)]
         self._out.append(render_response(101, b"Switching Protocols", headers))
         self.flush()
@@ -199,8 +204,6 @@ class Exchange:
         if retry_after is not None:
             headers.append((b"Retry-After", b"%d" % retry_after))
         text = f"{status} {_reason(status).decode()}\n".encode()
-        if not self.body_complete:
-            self.connection.closing = True
         self.start(status, b"", headers, len(text))
         self.write(text)
         self.end()

@@ -147,10 +147,10 @@ class CgiChannel(Channel):
             return
         if exchange.spool is not None:
             self._pump_spool(exchange)
-        elif exchange.body_complete:
-            self._close_stdin()
         else:
-            exchange.connection.resume_reading()
+            if exchange.body_complete:
+                self._close_stdin()
+            exchange.connection.resume_reading()  # also to see the client leave
 
     def _pump_spool(self, exchange: Exchange) -> None:
         assert exchange.spool is not None  # noqa: S101  # looked at by the caller
@@ -209,11 +209,12 @@ class CgiChannel(Channel):
         rest, self._reader.rest = self._reader.rest, b""
         headers, length = _split_length(head.headers)
         ended = False
-        if length is None:
+        bodyless = exchange.is_bodyless(head.status)
+        if length is None and not bodyless:
             more, ended = self._read_on()
             rest += more
             length = len(rest) if ended and self._said_farewell() else None
-        self._remaining = length
+        self._remaining = None if bodyless else length
         exchange.start(head.status, head.reason, headers, length)
         if rest:
             self._write_body(exchange, rest)

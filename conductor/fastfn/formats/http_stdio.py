@@ -14,6 +14,7 @@ a worker that had read it and died gets its request a 502.
 from __future__ import annotations
 
 import os
+import select
 import socket
 
 from conductor.fastfn.exchange import Exchange
@@ -57,6 +58,7 @@ class HttpStdioChannel(Channel):
         self._last = False
         self._chunked = False  # the request's body goes out in chunks
         self._tunnel = False
+        self._client_ended = False  # its direction of the tunnel
         self._paused = False
         owner.loop.add_reader(fd, self._on_readable)
 
@@ -94,7 +96,7 @@ class HttpStdioChannel(Channel):
     def send_body(self, data: bytes) -> None:
         """Pass on a part of the body, or of a tunnel's bytes; ``b""`` is its end."""
         if self._tunnel and not data:
-            socket_end(self._fd)
+            self._end_client_side()
             return
         if self._chunked and not self._tunnel:
             data = encode_chunk(data) if data else LAST_CHUNK
@@ -106,13 +108,24 @@ class HttpStdioChannel(Channel):
         except OSError as error:
             self._on_write_error(error)
 
+    def _end_client_side(self) -> None:
+        """Pass the end of the client's direction on, after what was sent before it."""
+        self._client_ended = True
+        if not self._writer.waiting:
+            socket_end(self._fd)
+
     def _on_drained(self) -> None:
-        if self.exchange is not None:
+        if self._client_ended:
+            socket_end(self._fd)
+        elif self.exchange is not None:
             self.exchange.connection.resume_reading()
 
     def _on_write_error(self, _error: OSError) -> None:
         """Let the answer say what happened: a program may refuse a body that it did not read."""
         self._writer.stop()
+        if self._tunnel and self.exchange is not None:
+            self._end_tunnel(self.exchange)
+            return
         if self.exchange is not None:
             self.exchange.connection.pause_reading()
 
@@ -187,7 +200,7 @@ class HttpStdioChannel(Channel):
     def _choose_body(self, exchange: Exchange, head: WorkerResponse) -> int | None:
         """Set the reader of the answer's body and return its length if the head tells it."""
         length = head.body_length if head.body_length >= 0 else None
-        if exchange.head.method == b"HEAD" or head.status in (204, 304):
+        if exchange.is_bodyless(head.status):
             self._body = _NO_BODY
         elif head.body_length == CHUNKED:
             self._body = ChunkedReader()
@@ -254,13 +267,23 @@ class HttpStdioChannel(Channel):
         if exchange is None:
             self.owner.channel_broken(self)
         elif self._tunnel:
-            self.exchange = None
-            exchange.end()
-            self.owner.channel_done(self, reusable=False)
+            self._on_tunnel_end(exchange)
         elif self._head is not None and isinstance(self._body, UntilCloseReader):
             self.await_exit()
         else:
             self._answer_broke_off(exchange)
+
+    def _on_tunnel_end(self, exchange: Exchange) -> None:
+        """End the tunnel, or only the worker's direction while it still listens."""
+        if self._client_ended or self.exit_status is not None or has_hung_up(self._fd):
+            self._end_tunnel(exchange)
+        else:
+            exchange.connection.end_writing()
+
+    def _end_tunnel(self, exchange: Exchange) -> None:
+        self.exchange = None
+        exchange.end()
+        self.owner.channel_done(self, reusable=False)
 
     def _answer_broke_off(self, exchange: Exchange) -> None:
         """Fail the exchange, with the worker's last words if they come soon."""
@@ -311,6 +334,13 @@ class HttpStdioChannel(Channel):
         self.owner.loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
+
+
+def has_hung_up(fd: int) -> bool:
+    """Whether the other side of the socket ``fd`` neither writes nor reads any more."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(0))
 
 
 def socket_end(fd: int) -> None:
