@@ -3,8 +3,8 @@
 It gets pipes and never the connection, since scripts open /dev/stdin, which fails
 on a socket. It leads a process group, and whoever ends it early ends them all.
 Processes that it leaves behind after a whole answer are left alone: work in the
-background is why they are there. ``os.posix_spawn`` does all of it, and importing
-subprocess would cost 8 ms of every request.
+background is why they are there. ``os.posix_spawn`` does all that is needed here;
+importing subprocess would cost every request some milliseconds.
 """
 
 from __future__ import annotations
@@ -77,12 +77,13 @@ class Child:
         return self._exited
 
     @property
-    def signal(self) -> int | None:
-        """The signal that killed the program, or None."""
+    def killed_by(self) -> str | None:
+        """The name of the signal that killed the program, or None."""
         found = self._exit_information()
         if found is None or found.si_code == os.CLD_EXITED:
             return None
-        return found.si_status
+        number = found.si_status
+        return signal.Signals(number).name if number <= signal.SIGSYS else f"signal {number}"
 
     @property
     def fate(self) -> str:
@@ -92,7 +93,7 @@ class Child:
             return "it closed its output and still runs"
         if found.si_code == os.CLD_EXITED:
             return f"it exited with status {found.si_status}"
-        return f"it was killed by {signal.Signals(found.si_status).name}"
+        return f"it was killed by {self.killed_by}"
 
     def write_input(self, data: bytes) -> int:
         """Write to the program, as much as it takes; close when it reads no more."""

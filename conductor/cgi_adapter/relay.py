@@ -172,7 +172,7 @@ class Relay:
         client, child = self._client, self._child
         if not client.head_sent:
             self._end_head()
-        elif child.signal is not None:
+        elif child.killed_by is not None:
             raise BrokenOffError(f"half-way through its answer {child.fate}")
         if client.missing:
             missing = f"{client.missing} bytes of its Content-Length are missing"
@@ -181,7 +181,7 @@ class Relay:
 
     def _end_head(self) -> None:
         child = self._child
-        if child.signal is not None:
+        if child.killed_by is not None:
             raise CgiError(502, f"before it answered {child.fate}")
         try:
             self._client.send_head(self._reader.finish())

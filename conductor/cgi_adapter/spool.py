@@ -66,7 +66,7 @@ class Spool:
             self._file = None
 
     def _move_to_file(self) -> None:
-        import tempfile  # noqa: PLC0415 - costs 8 ms of every start, and few bodies are long
+        import tempfile  # noqa: PLC0415 - costs milliseconds of every start, and few bodies are long
 
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the spool
         self._write(self._file, self._memory)
