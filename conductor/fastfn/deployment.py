@@ -435,7 +435,7 @@ class Deployment:
         self._timer_at = _FOREVER
 
     def _watch_idle(self, now: float) -> None:
-        if self.pool.idle_count > self.spec.processes.spare:
+        if self.pool.has_surplus:
             self._wake_by(now + self.spec.processes.idle_timeout)
 
     def _note_idle(self) -> None:

@@ -110,9 +110,9 @@ class Pool(Generic[R]):
     # What is, without effect.
 
     @property
-    def idle_count(self) -> int:
-        """How many workers are ready."""
-        return len(self._idle)
+    def has_surplus(self) -> bool:
+        """Whether more workers are ready than ``spare``."""
+        return len(self._idle) > self.processes.spare
 
     @property
     def busy_count(self) -> int:
@@ -174,10 +174,13 @@ class Pool(Generic[R]):
 
     def release(self, worker: Worker[R], now: float) -> None:
         """``worker`` answered and can take another request."""
-        self.backoff.reset()
+        self.backoff.deaths = 0
         worker.request = None
         worker.since = now
-        self._move(worker, Event.RELEASED)
+        worker.state = next_state(worker.state, Event.RELEASED)
+        if self._busy.pop(worker.id, None) is None:
+            del self._exempt[worker.id]
+        self._idle.append(worker)
 
     def retire(self, worker: Worker[R]) -> None:
         """``worker`` takes nothing more."""
@@ -227,15 +230,19 @@ class Pool(Generic[R]):
         return min(deadlines, default=None)
 
     def _claim(self, request: R, now: float) -> Worker[R]:
-        worker = self._idle[0] if self._single_use else self._idle[-1]
+        worker = self._idle.popleft() if self._single_use else self._idle.pop()
+        worker.state = next_state(worker.state, Event.CLAIMED)
         worker.request = request
         worker.claimed_at = now
         worker.served += 1
-        self._move(worker, Event.CLAIMED)
+        self._busy[worker.id] = worker
         return worker
 
     def _move(self, worker: Worker[R], event: Event) -> None:
-        """Change the worker's state and the collection that it stands in."""
+        """Change the worker's state and the collection that it stands in.
+
+        ``release`` and ``_claim``, which every request passes, know their collections.
+        """
         state = next_state(worker.state, event)
         if state is worker.state:
             return

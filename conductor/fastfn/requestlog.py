@@ -11,6 +11,7 @@ whoever follows is told of new ones.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import time
@@ -78,8 +79,10 @@ class RequestLog:
 
     def __init__(self, style: Style, stream: int = 2) -> None:
         self._emit: Callable[[list[Entry]], None] = _WRITERS[style](stream)
+        self._ended: list[tuple[str, Exchange]] = []  # requests that are no entries yet
         self._pending: list[Entry] = []
         self._dropped = 0
+        self._scheduled = False
         self._kept: dict[str, deque[Entry]] = {}
         self._followers: set[Callable[[Entry], None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +94,7 @@ class RequestLog:
 
     async def stop(self) -> None:
         """Write what is left."""
-        while self._pending or self._writing is not None:
+        while self._ended or self._pending or self._writing is not None:
             self._flush()
             if self._writing is not None:
                 await asyncio.wait([self._writing], timeout=2.0)
@@ -99,18 +102,10 @@ class RequestLog:
                     return
 
     def request(self, function: str, exchange: Exchange) -> None:
-        """Record a request that has ended."""
-        head = exchange.head
-        fields = (
-            head.method,
-            head.target,
-            exchange.status,
-            exchange.sent,
-            exchange.claimed - exchange.arrived,
-            exchange.ended - exchange.claimed,
-            exchange.ended - exchange.arrived,
-        )
-        self._record(Entry(time.time(), "request", function, exchange.error, fields))
+        """Record a request that has ended; it becomes an entry together with others, later."""
+        self._ended.append((function, exchange))
+        if not self._scheduled:
+            self._schedule()
 
     def stderr(self, function: str, line: str, pid: int | None) -> None:
         """Record a line that a worker wrote to standard error."""
@@ -122,6 +117,7 @@ class RequestLog:
 
     def last(self, function: str | None, count: int) -> list[Entry]:
         """Return the last ``count`` entries of one function, or of all."""
+        self._absorb()
         if function is not None:
             entries = list(self._kept.get(function, ()))
         else:
@@ -130,25 +126,47 @@ class RequestLog:
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
         """Call ``follower`` with each new entry until the function returned is called."""
+        self._absorb()
         self._followers.add(follower)
         return lambda: self._followers.discard(follower)
 
+    def _absorb(self) -> None:
+        """Make entries of the requests that have ended."""
+        ended, self._ended = self._ended, []
+        epoch = time.time() - time.monotonic()
+        for function, exchange in ended:
+            arrived, claimed, at = exchange.arrived, exchange.claimed, exchange.ended
+            head = exchange.head
+            times = (claimed - arrived, at - claimed, at - arrived)
+            fields = (head.method, head.target, exchange.status, exchange.sent, *times)
+            self._keep(Entry(at + epoch, "request", function, exchange.error, fields))
+
     def _record(self, entry: Entry) -> None:
+        self._absorb()  # in the order in which things happened
+        self._keep(entry)
+        if not self._scheduled:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._loop is not None and self._writing is None:
+            self._scheduled = True
+            self._loop.call_later(_FLUSH, self._flush)
+
+    def _keep(self, entry: Entry) -> None:
         kept = self._kept.get(entry.function)
         if kept is None:
             kept = self._kept[entry.function] = deque(maxlen=KEPT)
         kept.append(entry)
         for follower in self._followers:
             follower(entry)
-        pending = self._pending
-        if len(pending) >= _BACKLOG:
+        if len(self._pending) >= _BACKLOG:
             self._dropped += 1
-            return
-        pending.append(entry)
-        if len(pending) == 1 and self._writing is None and self._loop is not None:
-            self._loop.call_later(_FLUSH, self._flush)
+        else:
+            self._pending.append(entry)
 
     def _flush(self) -> None:
+        self._scheduled = False
+        self._absorb()
         if self._writing is not None or not self._pending or self._loop is None:
             return
         batch, self._pending = self._pending, []
@@ -162,8 +180,8 @@ class RequestLog:
     def _written(self, future: asyncio.Future[None]) -> None:
         self._writing = None
         future.exception()  # a log that cannot be written has nowhere to say so
-        if self._pending and self._loop is not None:
-            self._loop.call_later(_FLUSH, self._flush)
+        if self._ended or self._pending:
+            self._schedule()
 
 
 def choose_style(wanted: str) -> Style:
@@ -226,7 +244,7 @@ def _write_all(stream: int, data: bytes) -> None:
 
 def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
     """Return the line for people, its end included."""
-    when = time.strftime("%H:%M:%S ", time.localtime(entry.time)) if clock else ""
+    when = _clock(int(entry.time)) if clock else ""
     name = entry.function
     if entry.kind == "request":
         return f"{when}{name} {_format_request(entry, colour=colour)}\n"
@@ -235,6 +253,11 @@ def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
         pid = entry.fields[0]
         return f"{when}{name}{f'[{pid}]' if pid else ''}: {text}\n"
     return f"{when}{name + ': ' if name else ''}{_paint(text, '33', colour=colour)}\n"
+
+
+@functools.lru_cache(maxsize=4)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S ", time.localtime(second))
 
 
 def _format_request(entry: Entry, *, colour: bool) -> str:

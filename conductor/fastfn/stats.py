@@ -26,15 +26,22 @@ class Latencies:
         self.total = 0
         self.largest = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one."""
-        self.total += 1
-        self.largest = max(self.largest, seconds)
-        if seconds <= _SMALLEST:
-            self._counts[0] += 1
-        else:
+    def add(self, seconds: float) -> int:
+        """Count one, and return its bucket."""
+        index = 0
+        if seconds > _SMALLEST:
             index = int(math.log2(seconds / _SMALLEST) * _STEPS) + 1
-            self._counts[min(_BUCKETS, index)] += 1
+            if index > _BUCKETS:
+                index = _BUCKETS
+        self.add_at(index, seconds)
+        return index
+
+    def add_at(self, index: int, seconds: float) -> None:
+        """Count one whose bucket is known."""
+        self.total += 1
+        self._counts[index] += 1
+        if seconds > self.largest:
+            self.largest = seconds
 
     def percentile(self, fraction: float) -> float:
         """Return the seconds that ``fraction`` of all stayed under."""
@@ -93,9 +100,14 @@ class FunctionStats:
         self.requests += 1
         self.statuses[exchange.status // 100] += 1
         self.bytes_out += exchange.sent
-        self.latency.add(exchange.ended - exchange.arrived)
-        self.queue_time.add(exchange.claimed - exchange.arrived)
-        self.worker_time.add(exchange.ended - exchange.claimed)
+        total = exchange.ended - exchange.arrived
+        index = self.latency.add(total)
+        if exchange.claimed - exchange.arrived <= _SMALLEST:
+            self.queue_time.add_at(0, 0.0)
+            self.worker_time.add_at(index, total)
+        else:
+            self.queue_time.add(exchange.claimed - exchange.arrived)
+            self.worker_time.add(exchange.ended - exchange.claimed)
         if exchange.error:
             self.failed += 1
             self.last_error = exchange.error
