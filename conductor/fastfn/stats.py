@@ -31,8 +31,7 @@ class Latencies:
         index = 0
         if seconds > _SMALLEST:
             index = int(math.log2(seconds / _SMALLEST) * _STEPS) + 1
-            if index > _BUCKETS:
-                index = _BUCKETS
+            index = min(index, _BUCKETS)
         self.add_at(index, seconds)
         return index
 
@@ -40,8 +39,7 @@ class Latencies:
         """Count one whose bucket is known."""
         self.total += 1
         self._counts[index] += 1
-        if seconds > self.largest:
-            self.largest = seconds
+        self.largest = max(self.largest, seconds)
 
     def percentile(self, fraction: float) -> float:
         """Return the seconds that ``fraction`` of all stayed under."""
