@@ -38,7 +38,7 @@ apt() {
     local -a command=(env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
         apt-get -q -o DPkg::Lock::Timeout=120 "$@")
     if [[ $EUID -ne 0 ]]; then
-        command -v sudo >/dev/null || die "this needs root or sudo: apt-get $*"
+        command -v sudo >/dev/null || die "this needs root, or sudo, which is not here: apt-get $*"
         # Without a terminal nobody could type a password, so sudo must not ask for one.
         if [[ -t 0 && -z ${CI:-} ]]; then command=(sudo "${command[@]}"); else command=(sudo -n "${command[@]}"); fi
     fi
