@@ -52,24 +52,25 @@ has_candidate() {
 }
 
 install_packages() {
-    local -a wanted=("$@") unavailable=()
-    say "installing with apt-get: ${wanted[*]} ${optional[*]}"
-    apt update >/dev/null || say "apt-get update failed; going on with the package lists that are here"
     local package
+    local -a all=("${missing[@]}" "${optional[@]}")
+    say "installing with apt-get: ${all[*]}"
+    apt update >/dev/null || say "apt-get update failed; going on with the package lists that are here"
+    [[ ${#missing[@]} -eq 0 ]] || install "${missing[@]}" || die "apt-get could not install: ${missing[*]}"
     for package in "${optional[@]}"; do
-        if has_candidate "$package"; then wanted+=("$package"); else unavailable+=("$package"); fi
+        if ! has_candidate "$package"; then
+            unavailable+=("$package")
+            say "this system has no package $package; going on without it"
+        elif ! install "$package"; then
+            say "apt-get could not install $package; going on without it"
+        elif [[ $package == caddy && -d /run/systemd/system ]]; then
+            say "Debian's package starts caddy.service, on port 80; Conductor does not use that one"
+        fi
     done
-    if [[ ${#wanted[@]} -gt 0 ]]; then
-        apt install --yes --no-install-recommends "${wanted[@]}" >/dev/null ||
-            die "apt-get could not install: ${wanted[*]}"
-    fi
-    for package in "${unavailable[@]}"; do
-        say "this system has no package $package; going on without it"
-    done
-    unavailable_now=("${unavailable[@]}")
-    if [[ " ${wanted[*]} " == *' caddy '* && -d /run/systemd/system ]]; then
-        say "the caddy package starts caddy.service on port 80; Conductor does not use it (systemctl disable --now caddy)"
-    fi
+}
+
+install() {
+    apt install --yes --no-install-recommends "$@" >/dev/null
 }
 
 # Sets `python` to a Python that is new enough. The distribution's own comes first: it is
@@ -89,10 +90,10 @@ make_venv() {
         die "$python cannot make a virtual environment; install the package ${python##*/}-venv and run this again"
 }
 
-unavailable_now=()
+unavailable=()
 if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     find_missing
-    [[ ${#missing[@]} -eq 0 && ${#optional[@]} -eq 0 ]] || install_packages "${missing[@]}"
+    [[ ${#missing[@]} -eq 0 && ${#optional[@]} -eq 0 ]] || install_packages
 else
     say "this is no Debian or Ubuntu; see $list for what must be installed by hand"
 fi
@@ -105,5 +106,5 @@ if [[ ! -x .venv/bin/conductor || $(cat "$stamp" 2>/dev/null) != "$made_from" ]]
         die "pip could not install Conductor; its message is above"
     printf '%s\n' "$made_from" >"$stamp"
 fi
-[[ ${#unavailable_now[@]} -eq 0 ]] || printf '%s\n' "${unavailable_now[@]}" >>"$refused"
+[[ ${#unavailable[@]} -eq 0 ]] || printf '%s\n' "${unavailable[@]}" >>"$refused"
 say "ready: .venv/bin/conductor"
