@@ -13,7 +13,11 @@ comment says so. When the script has ended, the worker says farewell (its number
 and exit status, on a pipe that all share) and closes its standard output: that
 completes the answer. Only then it takes down what the script left.
 
-No thread may run in the zygote: a fork copies only the thread that forks.
+No thread may run in the zygote: a fork copies only the thread that forks. Where it
+can, the zygote therefore forks past the interpreter's own work after a fork,
+which makes locks anew that no other thread can hold: it writes to a hundred and
+more pages, and copying them is a quarter of what a request costs. What modules
+have asked to be called after a fork (os.register_at_fork) is called all the same.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ import signal
 import socket
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NoReturn
 
 # Of the standard library and installed packages only what the script imports at its
@@ -94,12 +98,60 @@ def import_early(names: Iterable[str], directory: str) -> None:
                 return
 
 
+class Forks:
+    """How workers are forked, and what is done in them first.
+
+    Made before any module is preloaded, so that it sees what they register.
+    """
+
+    # Whose calls after a fork only renew locks and the list of threads.
+    NEEDLESS = ("threading", "logging", "concurrent.futures.thread")
+
+    def __init__(self) -> None:
+        self.hooks: list[Callable[[], object]] = []
+        self.hook_of_random = "random" in sys.modules
+        self.fork: Callable[[], int] = os.fork
+        self.register = os.register_at_fork
+        os.register_at_fork = self.note  # type: ignore[assignment]
+
+    def note(self, **when: Callable[[], object]) -> None:
+        """Take the place of os.register_at_fork."""
+        self.register(**when)
+        hook = when.get("after_in_child")
+        if hook is not None and getattr(hook, "__module__", None) not in self.NEEDLESS:
+            self.hooks.append(hook)
+
+    def choose(self) -> None:
+        """Fork through the C library if this is the only thread and there is a way to it."""
+        os.register_at_fork = self.register
+        try:
+            import ctypes  # noqa: PLC0415  # not every interpreter has it
+
+            if len(os.listdir("/proc/self/task")) == 1:
+                self.fork = ctypes.PyDLL(None).fork
+        except (ImportError, OSError, AttributeError):
+            return
+
+    def renew(self) -> None:
+        """In a worker: renew what must not be shared with other workers."""
+        if self.fork is os.fork:
+            return
+        if self.hook_of_random:
+            sys.modules["random"].seed()
+        for hook in self.hooks:
+            hook()
+        threading = sys.modules.get("threading")
+        if threading is not None:
+            threading.main_thread()._set_native_id()  # noqa: SLF001  # the one thing that differs
+
+
 class Zygote:
     """Waits for orders, forks, and reports the exits of what it forked."""
 
-    def __init__(self, channel: socket.socket, script: Script) -> None:
+    def __init__(self, channel: socket.socket, script: Script, forks: Forks) -> None:
         self.channel = channel
         self.script = script
+        self.forks = forks
         self.wakeup, wakeup = os.pipe()
         for fd in (self.wakeup, wakeup):
             os.set_blocking(fd, False)
@@ -132,10 +184,13 @@ class Zygote:
         number = int(data.split()[1])
         fds = [int.from_bytes(ancillary[0][2][i : i + 4], sys.byteorder) for i in (0, 4, 8)]
         self.script.refresh()
-        pid = os.fork()
+        pid = self.forks.fork()
         if pid == 0:
             self.become_worker(fds)
+            self.forks.renew()
             return number
+        if pid < 0:  # only the C library's: os.fork raises
+            os._exit(1)
         try:
             os.setpgid(pid, pid)
         except OSError:
@@ -248,8 +303,7 @@ def say_farewell(farewell: int, number: int, status: int) -> None:
         os.write(farewell, number.to_bytes(4, "big") + status.to_bytes(4, "big"))
     except OSError:
         pass  # nobody reads; the exit tells the same, later
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 1)
+    os.dup2(2, 1)  # closed for whoever reads; what destructors still print goes to stderr
 
 
 def take_down() -> None:
@@ -258,7 +312,10 @@ def take_down() -> None:
     for name in list(namespace):
         if name != "__builtins__":
             namespace[name] = None
-    gc.collect()
+    # What stood before the fork is frozen and not looked at. What the script made is in
+    # the two youngest generations unless it made very much; a collection of the oldest
+    # also empties all free lists, page by page.
+    gc.collect(2 if gc.get_count()[2] else 1)
 
 
 def main() -> NoReturn:
@@ -273,11 +330,13 @@ def main() -> NoReturn:
     directory = os.path.dirname(os.path.realpath(path))
     if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         sys.path[0] = directory  # not there with -I or -P, and then not for the script either
+    forks = Forks()
     for name in preload:
         __import__(name)
+    forks.choose()
     script = Script(path)
     script.refresh()
-    number = Zygote(channel, script).serve()
+    number = Zygote(channel, script, forks).serve()
     # From here on this is a worker.
     for name in preload:
         renew = getattr(sys.modules[name], "conductor_after_fork", None)
