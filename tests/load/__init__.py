@@ -11,7 +11,7 @@ held to limits, and a JSON and an HTML report are written.
 - ``generators``: the open and the closed loop; ``client``: their connection;
   ``framing``, ``timetable``, ``alarm``: what these stand on.
 - ``latency``, ``results``: what is kept; ``thresholds``: what it is held to;
-  ``report``, ``charts``: what is written; ``machine``: where it was.
+  ``report``, ``page``, ``charts``: what is written; ``machine``: where it was.
 
 The generator shares the machine with what it measures. It takes about as much
 processor time for a request as wrk does, and its share is in the report.
