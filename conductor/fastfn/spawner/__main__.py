@@ -42,6 +42,8 @@ class Spawner:
         self._workers: dict[int, int] = {}  # pid: worker
         self._pids: dict[int, int] = {}  # worker: pid
         self._leftovers: set[int] = set()  # groups that outlived their leader
+        self._told: set[int] = set()  # leaders that the manager had signalled
+        self._doomed: dict[int, float] = {}  # groups that outlived such a leader: when to kill
         self._relay = StderrRelay(self._poll, self._send)
         self._launcher: ExecLauncher | HttpStdioLauncher | SdactivateLauncher | None = None
         self._zygote: PythonZygote | None = None
@@ -64,8 +66,9 @@ class Spawner:
         for fd in (self._channel.fileno(), self._wakeup):
             self._poll.register(fd, select.EPOLLIN)
         while not self._stopping:
-            for fd, _ in self._poll.poll():
+            for fd, _ in self._poll.poll(self._patience()):
                 self._serve(fd)
+            self._kill_doomed()
         self._end_all()
         return 0
 
@@ -172,13 +175,30 @@ class Spawner:
         self._send({"op": "exited", "worker": worker, "status": status})
         if _signal_group(pid, 0):  # somebody in its group lives on
             self._leftovers.add(pid)
+            if pid in self._told:
+                self._doomed[pid] = time.monotonic() + GRACE
+        self._told.discard(pid)
         if self._leftovers:
             self._leftovers = {group for group in self._leftovers if _signal_group(group, 0)}
 
     def _kill(self, worker: int, number: int) -> None:
         pid = self._pids.get(worker)
         if pid is not None:
+            self._told.add(pid)
             _signal_group(pid, number)
+
+    def _patience(self) -> float | None:
+        """Return the seconds until the first doomed group is to be killed."""
+        if not self._doomed:
+            return None
+        return max(0.0, min(self._doomed.values()) - time.monotonic())
+
+    def _kill_doomed(self) -> None:
+        """Kill what had its grace period after its leader was ended."""
+        now = time.monotonic()
+        for group in [group for group, deadline in self._doomed.items() if deadline <= now]:
+            del self._doomed[group]
+            _signal_group(group, signal.SIGKILL)
 
     def _send(self, message: wire.Message, fds: tuple[int, ...] = ()) -> None:
         try:
@@ -191,10 +211,12 @@ class Spawner:
 
     def _end_all(self) -> None:
         """End every group that was started: SIGTERM, the grace period, SIGKILL."""
-        groups = {*self._workers, *self._leftovers}
-        if self._zygote is not None:
-            groups.add(self._zygote.pid)
         deadline = time.monotonic() + GRACE
+        self._end_groups({*self._workers, *self._leftovers}, deadline)
+        if self._zygote is not None:  # last, because its workers are its to reap
+            self._end_groups({self._zygote.pid}, deadline)
+
+    def _end_groups(self, groups: set[int], deadline: float) -> None:
         groups = {group for group in groups if _signal_group(group, signal.SIGTERM)}
         while groups and (left := deadline - time.monotonic()) > 0:
             self._await_child(left)
@@ -220,5 +242,12 @@ def _signal_group(group: int, number: int) -> bool:
     return True
 
 
+def main() -> int:
+    """Serve the channel that is the argument, and return the exit status."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    channel.set_inheritable(False)  # a worker that held it would hide our end from the manager
+    return Spawner(channel).run()
+
+
 if __name__ == "__main__":
-    sys.exit(Spawner(socket.socket(fileno=int(sys.argv[1]))).run())
+    sys.exit(main())

@@ -194,6 +194,11 @@ def family():
         child.wait()
 
 
+def digest_family():
+    sys.stdin.buffer.read()
+    family()
+
+
 def sleep():
     time.sleep(float(QUERY["seconds"]))
     reply("slept\n")
@@ -210,6 +215,7 @@ def wait():
 def events():
     """Print an event, then each time that a byte comes out of a named pipe another one."""
     reply("", "Content-Type: text/event-stream")
+    sys.stdout.flush()
     with open(QUERY["pipe"], "rb", buffering=0) as pipe:
         number = 0
         print("data: 0\n", flush=True)

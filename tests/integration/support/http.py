@@ -86,17 +86,19 @@ class Client:
 
     def read(self, method: str = "GET") -> Answer:
         """Return the next answer whole."""
-        body = []
-        while (event := self.next_event(method)) is not None:
-            if isinstance(event, h11.Data):
-                body.append(bytes(event.data))
-        self._answer.body = b"".join(body)
-        return self._answer
+        self.read_head(method)
+        return self.read_rest()
+
+    def read_rest(self) -> Answer:
+        """Return the answer whose head was read, with what is left of its body."""
+        answer = self._answer
+        answer.body = b"".join(iter(self.next_data, b""))
+        return answer
 
     def read_head(self, method: str = "GET") -> Answer:
         """Return the next answer as soon as its head is there; ``next_data`` gives the rest."""
         while not isinstance(self.next_event(method), h11.Response):
-            pass
+            continue
         return self._answer
 
     def next_data(self) -> bytes:
@@ -145,6 +147,10 @@ class Client:
             text = value.decode("latin-1")
             self._answer.headers[key] = text if before is None else f"{before}, {text}"
         self._answer.chunked = self._answer.headers.get("transfer-encoding") == "chunked"
+
+    def end_writing(self) -> None:
+        """Say that nothing more will be sent, and go on listening."""
+        self.socket.shutdown(socket.SHUT_WR)
 
     def is_closed(self) -> bool:
         """Wait for what comes next; whether that is the end and nothing before it."""

@@ -19,6 +19,7 @@ from conductor.fastfn.client import ControlClient
 from conductor.fastfn.spec import FunctionSpec
 from tests.integration.support.functions import function
 from tests.integration.support.http import Client
+from tests.integration.support.processes import descendants
 from tests.integration.support.waiting import wait_until
 
 _ANSWER = 60.0  # seconds for an operation that waits for requests to end
@@ -92,6 +93,11 @@ class ManagerProcess:
             if self.process.stdout is not None:
                 self.process.stdout.close()
         return status
+
+    def kill(self, pid: int) -> None:
+        """Kill one of the manager's descendants."""
+        assert pid in descendants(self.pid)
+        os.kill(pid, signal.SIGKILL)
 
     def log(self) -> str:
         """Return all that the manager logged."""
