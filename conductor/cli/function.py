@@ -16,16 +16,11 @@ from click.shell_completion import CompletionItem
 from conductor import dirs
 from conductor.cli import caddy_config as quick
 from conductor.cli.app import LazyGroup, examples
-from conductor.cli.output import (
-    print_json,
-    print_log_entry,
-    print_pairs,
-    print_table,
-    printable,
-)
+from conductor.cli.output import print_json, print_log_entry, print_pairs, print_table
 from conductor.durations import format_duration, format_size
 from conductor.errors import ConductorError
 from conductor.fastfn.client import ANSWER_TIMEOUT, ControlClient
+from conductor.fastfn.requestlog import printable
 
 RESTART_TIMEOUT = 900.0  # seconds: new workers start, and old ones finish their requests
 _COMPLETION_TIMEOUT = 1.0  # seconds that a person waits after the tabulator key

@@ -57,11 +57,6 @@ def print_log_entry(data: dict[str, Any]) -> None:
     print(format_text(Entry.from_json(data), colour=colour), end="", flush=True)
 
 
-def printable(text: str) -> str:
-    """Return ``text`` on one line, with nothing in it that a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _print_lines(console: Console, table: Table) -> None:
     """Print ``table`` without the spaces that fill its last column."""
     with console.capture() as capture:

@@ -248,7 +248,7 @@ def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
     name = entry.function
     if entry.kind == "request":
         return f"{when}{name} {_format_request(entry, colour=colour)}\n"
-    text = _printable(entry.message)
+    text = printable(entry.message)
     if entry.kind == "stderr":
         pid = entry.fields[0]
         return f"{when}{name}{f'[{pid}]' if pid else ''}: {text}\n"
@@ -265,8 +265,8 @@ def _format_request(entry: Entry, *, colour: bool) -> str:
     shade = "32" if status < 400 else "33" if status < 500 else "31"
     parts = f"queue {format_duration(queue)}, worker {format_duration(worker)}"
     times = f"{format_duration(total)} ({parts})"
-    line = f"{_printable(method.decode('latin-1'))} {_printable(path.decode('latin-1'))}"
-    error = f" - {_printable(entry.message)}" if entry.message else ""
+    line = f"{printable(method.decode('latin-1'))} {printable(path.decode('latin-1'))}"
+    error = f" - {printable(entry.message)}" if entry.message else ""
     return f"{line} {_paint(str(status), shade, colour=colour)} {format_size(size)} {times}{error}"
 
 
@@ -274,7 +274,7 @@ def _paint(text: str, code: str, *, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour else text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Return ``text`` with nothing in it that a terminal would obey."""
     if text.isprintable():
         return text
