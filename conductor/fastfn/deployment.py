@@ -64,6 +64,7 @@ class Deployment:
         self._timer_at = _FOREVER
         self._deaths: dict[int, str] = {}  # how workers with an exchange under way ended
         self._last_lines: dict[int, str] = {}  # what workers wrote last to standard error
+        self._killing: dict[int, asyncio.TimerHandle] = {}  # retired workers' grace periods
         self._orphans: set[int] = set()  # busy workers whose spawner is lost
         self._acting = self._again = False
         self._unused_since: float | None = None  # since when the spawner has no worker
@@ -291,6 +292,7 @@ class Deployment:
             self._note_error(f"{how} before it had anything to do{words}")
         if channel is not None and channel.exchange is None:
             channel.close()  # else it still passes on what the worker left, and closes after it
+        self._stop_killing(worker)
 
     # Decisions.
 
@@ -396,7 +398,7 @@ class Deployment:
         if kill:
             self._kill(worker, signal.SIGTERM)
         else:
-            self.loop.call_later(KILL_GRACE, self._kill, worker, signal.SIGTERM)
+            self._kill_later(worker, signal.SIGTERM)
 
     def _kill(self, worker: ExchangeWorker, number: int) -> None:
         """Signal a worker's group, and SIGKILL it after the grace period if it is still there."""
@@ -404,7 +406,16 @@ class Deployment:
             return
         self._link.kill(worker.id, number)
         if number != signal.SIGKILL:
-            self.loop.call_later(KILL_GRACE, self._kill, worker, signal.SIGKILL)
+            self._kill_later(worker, signal.SIGKILL)
+
+    def _kill_later(self, worker: ExchangeWorker, number: int) -> None:
+        self._stop_killing(worker)
+        self._killing[worker.id] = self.loop.call_later(KILL_GRACE, self._kill, worker, number)
+
+    def _stop_killing(self, worker: ExchangeWorker) -> None:
+        timer = self._killing.pop(worker.id, None)
+        if timer is not None:
+            timer.cancel()
 
     def _end_orphans(self) -> None:
         for worker_id in self._orphans:

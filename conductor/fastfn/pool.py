@@ -28,6 +28,7 @@ from conductor.fastfn.states import Event, State, next_state
 
 R = TypeVar("R")
 
+_DEMAND_FALLS = 1.0  # seconds until surplus spares are looked at again
 START_WINDOW = 5.0  # seconds: a worker that ends unused before this died at its start
 
 
@@ -223,8 +224,9 @@ class Pool(Generic[R]):
             deadlines.append(next(iter(self._starting.values())).since + limits.start_timeout)
         if self._busy and limits.timeout:
             deadlines.append(next(iter(self._busy.values())).claimed_at + limits.timeout)
-        if self._surplus(now) > 0:
-            deadlines.append(self._idle[0].since + self.processes.idle_timeout)
+        if self.has_surplus:  # even if demand calls for it now: demand falls without an event
+            since = self._idle[0].since
+            deadlines.append(max(since + self.processes.idle_timeout, now + _DEMAND_FALLS))
         if self.backoff.retry_at > now and self._missing(now) > 0:
             deadlines.append(self.backoff.retry_at)
         return min(deadlines, default=None)

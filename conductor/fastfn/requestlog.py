@@ -17,6 +17,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 from conductor.durations import format_duration, format_size
@@ -79,6 +80,7 @@ class RequestLog:
 
     def __init__(self, style: Style, stream: int = 2) -> None:
         self._emit: Callable[[list[Entry]], None] = _WRITERS[style](stream)
+        self._thread = ThreadPoolExecutor(1, "log")  # in order, and no more than one may be stuck
         self._ended: list[tuple[str, Exchange]] = []  # requests that are no entries yet
         self._pending: list[Entry] = []
         self._dropped = 0
@@ -174,7 +176,7 @@ class RequestLog:
             text = f"{self._dropped} log entries were dropped: the log is slower than the requests"
             batch.append(Entry(time.time(), "event", "", text))
             self._dropped = 0
-        self._writing = self._loop.run_in_executor(None, self._emit, batch)
+        self._writing = self._loop.run_in_executor(self._thread, self._emit, batch)
         self._writing.add_done_callback(self._written)
 
     def _written(self, future: asyncio.Future[None]) -> None:

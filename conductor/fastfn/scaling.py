@@ -20,23 +20,24 @@ _HEADROOM = 1.5  # arrivals bunch: what a mean rate would need, and half of it a
 class Demand:
     """Arrivals and start times of one function."""
 
-    __slots__ = ("_slot", "_slots", "start_time")
+    __slots__ = ("_slot", "_slots", "_total", "start_time")
 
     def __init__(self) -> None:
         self.start_time = 0.05  # seconds, a running mean; a guess until the first start
         self._slot = -1
         self._slots: deque[list[int]] = deque()  # [second, arrivals], oldest first
+        self._total = 0  # of all slots
 
     def arrived(self, now: float) -> None:
         """Count one arrival at ``now`` (seconds, monotonic)."""
         second = int(now)
+        self._total += 1
         if second == self._slot:
             self._slots[-1][1] += 1
             return
         self._slot = second
         self._slots.append([second, 1])
-        while self._slots[0][0] <= second - STABLE_WINDOW:
-            self._slots.popleft()
+        self._forget(second)
 
     def started(self, seconds: float) -> None:
         """Learn that a worker took ``seconds`` from its order to its readiness."""
@@ -44,8 +45,15 @@ class Demand:
 
     def rate(self, now: float, window: int = STABLE_WINDOW) -> float:
         """Return arrivals a second over the last ``window`` seconds."""
-        since = int(now) - window
-        total = sum(count for second, count in self._slots if second > since)
+        second = int(now)
+        self._forget(second)
+        if window >= STABLE_WINDOW:
+            return self._total / STABLE_WINDOW
+        total = 0
+        for slot, count in reversed(self._slots):
+            if slot <= second - window:
+                break
+            total += count
         return total / window
 
     def wanted_spares(self, now: float) -> int:
@@ -53,3 +61,9 @@ class Demand:
         rate = max(self.rate(now), self.rate(now, PANIC_WINDOW))
         wanted = rate * self.start_time * _HEADROOM
         return math.ceil(wanted) if wanted >= 0.5 else 0
+
+    def _forget(self, second: int) -> None:
+        """Drop the slots that have left the stable window."""
+        slots = self._slots
+        while slots and slots[0][0] <= second - STABLE_WINDOW:
+            self._total -= slots.popleft()[1]
