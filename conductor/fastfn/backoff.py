@@ -10,11 +10,13 @@ HOPELESS = 3  # deaths in a row, after which requests no longer wait for the nex
 class Backoff:
     """Deaths at start in a row, and the time of the next try: doubling, capped."""
 
-    __slots__ = ("deaths", "retry_at")
+    __slots__ = ("_delay", "_soonest", "deaths", "retry_at")
 
     def __init__(self) -> None:
         self.deaths = 0
         self.retry_at = 0.0  # seconds, monotonic
+        self._delay = FIRST  # seconds, after the next death
+        self._soonest = 0.0  # the next try, had it been the first death
 
     @property
     def hopeless(self) -> bool:
@@ -24,13 +26,18 @@ class Backoff:
     def failed(self, now: float) -> None:
         """Count a death; those that die together count once."""
         if now >= self.retry_at:
-            self.retry_at = now + min(LONGEST, FIRST * 2.0**self.deaths)
+            self.retry_at = now + self._delay
+            self._soonest = now + FIRST
+            self._delay = min(LONGEST, self._delay * 2)
             self.deaths += 1
 
     def reset(self) -> None:
-        """Forget the deaths: it did its work."""
-        self.deaths = 0
+        """Forget the deaths: it did its work. What dies beside it is still not hurried."""
+        if self.deaths:
+            self.deaths = 0
+            self.retry_at = self._soonest
+            self._delay = FIRST
 
     def retry_in(self, now: float) -> float | None:
         """Return the seconds until the next try, or None if nothing holds it up."""
-        return self.retry_at - now if self.deaths and self.retry_at > now else None
+        return self.retry_at - now if self.retry_at > now else None
