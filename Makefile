@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint types load clean
+.PHONY: help setup run test lint types load docs clean
 
 help:  ## Say what there is.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ types: setup  ## Check types.
 
 load: setup  ## Compare Conductor with plain Caddy and with fcgiwrap under load; about four minutes.
 	$(PYTHON) -m tests.load
+
+docs: setup  ## Make the reference pages from the code anew.
+	$(PYTHON) tools/reference.py
 
 clean:  ## Remove all that setup, tests and load tests made here.
 	rm -rf .venv build dist load-report *.egg-info .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis
