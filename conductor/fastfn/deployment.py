@@ -344,8 +344,7 @@ class Deployment:
     def _time_out(self, worker: ExchangeWorker) -> None:
         channel = cast("Channel", worker.channel)
         if channel.exchange is None or channel.exchange.status == 101:
-            self.pool.exempt(worker)  # a tunnel lasts as long as its two sides wish
-            return
+            return  # a tunnel lasts as long as its two sides wish
         channel.fail(504, f"the worker did not answer in {self.spec.limits.timeout:g} s")
 
     def _order(self, workers: list[int]) -> None:

@@ -69,7 +69,7 @@ class Worker(Generic[R]):
         return f"<Worker {self.id} {self.state.value} pid={self.pid} served={self.served}>"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting(Generic[R]):
     """A request without a worker."""
 
@@ -87,7 +87,7 @@ class Decision(Generic[R]):
     expired: list[R] = field(default_factory=list)  # waited too long: 504
     hopeless: list[R] = field(default_factory=list)  # the function dies at every start: 503
     late_start: list[Worker[R]] = field(default_factory=list)  # over limits.start_timeout
-    late_answer: list[Worker[R]] = field(default_factory=list)  # over limits.timeout
+    late_answer: list[Worker[R]] = field(default_factory=list)  # over limits.timeout; said once
 
 
 class Pool(Generic[R]):
@@ -104,7 +104,7 @@ class Pool(Generic[R]):
         self.started = 0  # workers ever asked for
         self._idle: deque[Worker[R]] = deque()  # since the longest first
         self._busy: dict[int, Worker[R]] = {}  # claimed the longest ago first
-        self._exempt: dict[int, Worker[R]] = {}  # busy without a time limit: tunnels
+        self._exempt: dict[int, Worker[R]] = {}  # busy, and their time limit is past
         self._starting: dict[int, Worker[R]] = {}  # asked for the longest ago first
         self._single_use = limits.requests == 1
 
@@ -151,8 +151,13 @@ class Pool(Generic[R]):
         return self._claim(request, now)
 
     def enqueue(self, request: R, now: float) -> bool:
-        """Let ``request`` wait for a worker; False when the queue is full."""
-        if len(self.waiting) >= self.limits.queue:
+        """Let ``request`` wait for a worker; False when the queue is full.
+
+        The queue is for when all are busy: whom a start under way or still allowed
+        will serve takes no place in it.
+        """
+        startable = len(self._starting) + self.processes.max - len(self.workers)
+        if len(self.waiting) >= self.limits.queue + startable:
             return False
         self.demand.arrived(now)
         self.waiting.append(Waiting(request, now + self.limits.queue_timeout))
@@ -175,22 +180,19 @@ class Pool(Generic[R]):
 
     def release(self, worker: Worker[R], now: float) -> None:
         """``worker`` answered and can take another request."""
-        self.backoff.deaths = 0
+        worker.state = next_state(worker.state, Event.RELEASED)
         worker.request = None
         worker.since = now
-        worker.state = next_state(worker.state, Event.RELEASED)
+        if self.backoff.deaths:
+            self.backoff.reset()
         if self._busy.pop(worker.id, None) is None:
             del self._exempt[worker.id]
         self._idle.append(worker)
 
     def retire(self, worker: Worker[R]) -> None:
         """``worker`` takes nothing more."""
-        worker.request = None
         self._move(worker, Event.RETIRED)
-
-    def exempt(self, worker: Worker[R]) -> None:
-        """Let a busy ``worker`` take as long as it likes."""
-        self._exempt[worker.id] = self._busy.pop(worker.id)
+        worker.request = None
 
     def exited(self, worker: Worker[R], now: float) -> bool:
         """``worker`` is reaped; True if it died at its start, unused."""
@@ -215,7 +217,10 @@ class Pool(Generic[R]):
         return decision
 
     def next_deadline(self, now: float) -> float | None:
-        """Return when ``decide`` must be called again although nothing happens, or None."""
+        """Return when ``decide`` must be called again although nothing happens, or None.
+
+        Asked after ``decide``, it is later than ``now``.
+        """
         limits = self.limits
         deadlines: list[float] = []
         if self.waiting:
@@ -243,7 +248,7 @@ class Pool(Generic[R]):
     def _move(self, worker: Worker[R], event: Event) -> None:
         """Change the worker's state and the collection that it stands in.
 
-        ``release`` and ``_claim``, which every request passes, know their collections.
+        ``release`` and ``_claim``, which every request passes, do so themselves.
         """
         state = next_state(worker.state, event)
         if state is worker.state:
@@ -252,8 +257,6 @@ class Pool(Generic[R]):
         worker.state = state
         if state is State.IDLE:
             self._idle.append(worker)
-        elif state is State.BUSY:
-            self._busy[worker.id] = worker
 
     def _leave(self, worker: Worker[R]) -> None:
         match worker.state:
@@ -268,22 +271,33 @@ class Pool(Generic[R]):
                 del self._starting[worker.id]
 
     def _expire(self, decision: Decision[R], now: float) -> None:
-        limits = self.limits
         while self.waiting and self.waiting[0].deadline <= now:
             decision.expired.append(self.waiting.popleft().request)
-        if self.backoff.hopeless and not self.workers:
+        self._expire_starts(decision, now)
+        self._expire_answers(decision, now)
+        if self.backoff.hopeless and self.backoff.retry_at > now and not self.workers:
             decision.hopeless.extend(waiting.request for waiting in self.waiting)
             self.waiting.clear()
-        if limits.timeout:
-            for worker in self._busy.values():
-                if worker.claimed_at + limits.timeout > now:
-                    break
-                decision.late_answer.append(worker)
-        for worker in list(self._starting.values()):
-            if not limits.start_timeout or worker.since + limits.start_timeout > now:
+
+    def _expire_starts(self, decision: Decision[R], now: float) -> None:
+        """Give up on workers that are not ready in time: as good as dead at their start."""
+        timeout = self.limits.start_timeout
+        while timeout and self._starting:
+            worker = next(iter(self._starting.values()))
+            if worker.since + timeout > now:
                 break
             decision.late_start.append(worker)
             self._move(worker, Event.RETIRED)
+            self.backoff.failed(now)
+
+    def _expire_answers(self, decision: Decision[R], now: float) -> None:
+        timeout = self.limits.timeout
+        while timeout and self._busy:
+            worker = next(iter(self._busy.values()))
+            if worker.claimed_at + timeout > now:
+                break
+            decision.late_answer.append(worker)
+            self._exempt[worker.id] = self._busy.pop(worker.id)
 
     def wanted_spares(self, now: float) -> int:
         """Return how many ready workers there should be."""

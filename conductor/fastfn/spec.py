@@ -46,7 +46,7 @@ class Limits:
     requests: int = 1  # requests a worker answers before it is recycled; 0: no limit
     timeout: float = 60.0  # seconds for one exchange, 0: no limit
     start_timeout: float = 30.0  # seconds until a worker must stand ready
-    queue: int = 128  # requests that may wait for a worker
+    queue: int = 128  # requests that may wait while all workers are busy
     queue_timeout: float = 30.0  # seconds that a request may wait
     body: int = 0  # bytes of a request's body, 0: no limit
 
