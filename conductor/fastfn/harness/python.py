@@ -13,6 +13,11 @@ comment says so. When the script has ended, the worker says farewell (its number
 and exit status, on a pipe that all share) and closes its standard output: that
 completes the answer. Only then it takes down what the script left.
 
+A worker's cost is the pages that it writes to, for each is copied first; and in
+Python a look at an object is a write. So what can be done before the fork is done
+there, and what a worker does on its way to the script goes past the conveniences
+of the standard library where it can.
+
 No thread may run in the zygote: a fork copies only the thread that forks. Where it
 can, the zygote therefore forks past the interpreter's own work after a fork,
 which makes locks anew that no other thread can hold: it writes to a hundred and
@@ -22,12 +27,13 @@ have asked to be called after a fork (os.register_at_fork) is called all the sam
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what signal wraps in enumerations
 import ast
 import atexit
 import gc
+import itertools
 import os
 import select
-import signal
 import socket
 import sys
 import types
@@ -39,6 +45,11 @@ from typing import NoReturn
 # meta-variables when it is imported, and they are not there yet.
 
 
+# Types that have no destructors to run, and those that may hold something that has.
+LASTING = (str, bytes, int, float, bool, type(None), type, types.ModuleType, types.FunctionType)
+COLLECTING = (list, dict, set, tuple)
+
+
 class Script:
     """The script's code, compiled before it is needed and again after it was changed."""
 
@@ -46,7 +57,7 @@ class Script:
         self.path = path
         self.version: tuple[int, int, int] | None = None
         self.code: types.CodeType | None = None
-        self.imports: list[str] = []
+        self.imports: list[str] = []  # what a worker can import before its request
 
     def refresh(self) -> None:
         """Read the script if it was changed; what is wrong with it, its worker will show."""
@@ -58,7 +69,8 @@ class Script:
             with open(self.path, "rb") as file:
                 source = file.read()
             self.code = None
-            self.imports = list(top_level_imports(ast.parse(source, self.path)))
+            names = top_level_imports(ast.parse(source, self.path))
+            self.imports = list(importable_early(names, self.path))
             self.code = compile(source, self.path, "exec", dont_inherit=True)
             self.version = version
         except (OSError, SyntaxError, ValueError):
@@ -86,16 +98,24 @@ def top_level_imports(tree: ast.Module) -> Iterator[str]:
             return
 
 
-def import_early(names: Iterable[str], directory: str) -> None:
-    """Import ``names`` except those that the script's own directory provides."""
+def importable_early(names: Iterable[str], path: str) -> Iterator[str]:
+    """Yield those of ``names`` that are not here yet, nor provided by a file beside the script."""
+    directory = os.path.dirname(os.path.realpath(path))
     for name in names:
-        top = name.partition(".")[0]
-        beside = os.path.join(directory, top)
-        if top in sys.modules or not (os.path.exists(beside + ".py") or os.path.exists(beside)):
-            try:
-                __import__(name)
-            except BaseException:  # noqa: BLE001  # the script will meet it again, and may handle it
-                return
+        beside = os.path.join(directory, name.partition(".")[0])
+        if name not in sys.modules and not (
+            os.path.exists(beside + ".py") or os.path.exists(beside)
+        ):
+            yield name
+
+
+def import_early(names: Iterable[str]) -> None:
+    """Import ``names``."""
+    for name in names:
+        try:
+            __import__(name)
+        except BaseException:  # noqa: BLE001  # the script will meet it again, and may handle it
+            return
 
 
 class Forks:
@@ -155,8 +175,8 @@ class Zygote:
         self.wakeup, wakeup = os.pipe()
         for fd in (self.wakeup, wakeup):
             os.set_blocking(fd, False)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        _signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        _signal.signal(_signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> int:
         """Return in the zygote never, in a forked worker its number."""
@@ -202,13 +222,17 @@ class Zygote:
 
     def become_worker(self, fds: list[int]) -> None:
         """Take the worker's place: its descriptors, its group, the usual signals."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         os.setpgid(0, 0)
-        for target, fd in enumerate(fds):
-            os.dup2(fd, target)
-            os.close(fd)
-        self.channel.close()
+        stdin, stdout, stderr = fds
+        os.dup2(stdin, 0)
+        os.dup2(stdout, 1)
+        os.dup2(stderr, 2)
+        os.close(stdin)
+        os.close(stdout)
+        os.close(stderr)
+        os.close(self.channel.fileno())
 
     def reap(self) -> None:
         """Report the workers that have ended."""
@@ -244,10 +268,10 @@ def read_exactly(size: int) -> bytes:
 def receive_variables() -> None:
     """Wait for the request and put its meta-variables into the environment."""
     block = read_exactly(int.from_bytes(read_exactly(4), "big"))
-    for item in block.split(b"\0"):
-        if item:
-            name, _, value = item.partition(b"=")
-            os.environb[name] = value
+    variables = dict([item.split(b"=", 1) for item in block.split(b"\0") if item])
+    for name, value in variables.items():
+        os.putenv(name, value)
+    os.environ._data.update(variables)  # type: ignore[attr-defined]  # noqa: SLF001  # as __setitem__ does
 
 
 def run(script: Script, arguments: list[str]) -> int:
@@ -262,9 +286,10 @@ def run(script: Script, arguments: list[str]) -> int:
     except SystemExit as ending:
         return exit_status(ending.code)
     except BaseException as error:  # noqa: BLE001  # as the interpreter does
-        traceback = error.__traceback__
         # The frames of this harness are not the script's business; a SyntaxError has no others.
-        sys.excepthook(type(error), error, traceback.tb_next if traceback else None)
+        while error.__traceback__ and error.__traceback__.tb_frame.f_code.co_filename == __file__:
+            error.__traceback__ = error.__traceback__.tb_next
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
 
@@ -282,7 +307,7 @@ def exit_status(code: object) -> int:
 def finish(status: int) -> int:
     """Do what the interpreter does after the script and before it is taken down."""
     threading = sys.modules.get("threading")
-    if threading is not None:
+    if threading is not None and len(threading._active) > 1:  # noqa: SLF001  # the main thread
         threading._shutdown()  # noqa: SLF001  # what the interpreter itself calls
     atexit._run_exitfuncs()  # noqa: SLF001  # likewise
     for stream in (sys.stdout, sys.stderr):
@@ -306,12 +331,22 @@ def say_farewell(farewell: int, number: int, status: int) -> None:
     os.dup2(2, 1)  # closed for whoever reads; what destructors still print goes to stderr
 
 
-def take_down() -> None:
-    """Drop what the script left, so that its files are written and its destructors run."""
-    namespace = sys.modules["__main__"].__dict__
-    for name in list(namespace):
-        if name != "__builtins__":
-            namespace[name] = None
+def take_down(known: int) -> None:
+    """Drop what the script left, so that its files are written and its destructors run.
+
+    What it imported beyond the first ``known`` modules is emptied too. Objects go first,
+    and then what collects objects, so that destructors still find the rest.
+    """
+    modules = list(
+        itertools.islice(reversed(sys.modules.values()), max(0, len(sys.modules) - known))
+    )
+    namespaces = [module.__dict__ for module in (sys.modules["__main__"], *modules)]
+    for collecting in (False, True):
+        for namespace in namespaces:
+            for name in list(namespace):
+                kind = type(namespace[name])
+                if name[:2] != "__" and kind not in LASTING and (kind in COLLECTING) == collecting:
+                    namespace[name] = None
     # What stood before the fork is frozen and not looked at. What the script made is in
     # the two youngest generations unless it made very much; a collection of the oldest
     # also empties all free lists, page by page.
@@ -342,11 +377,13 @@ def main() -> NoReturn:
         renew = getattr(sys.modules[name], "conductor_after_fork", None)
         if renew is not None:
             renew()
-    import_early(script.imports, directory)
+    if script.imports:
+        import_early(script.imports)
     receive_variables()
+    known = len(sys.modules)
     status = finish(run(script, arguments))
     say_farewell(farewell, number, status)
-    take_down()
+    take_down(known)
     os._exit(status)
 
 
