@@ -33,6 +33,7 @@ from conductor.fastfn.states import State
 from conductor.fastfn.stats import FunctionStats
 
 KILL_GRACE = 5.0  # seconds from closing a worker's input to SIGTERM, and from that to SIGKILL
+REPLENISH = 0.01  # seconds until spares are made up for, while there are others
 _FOREVER = float("inf")
 _MONOTONIC = time.monotonic
 
@@ -123,7 +124,7 @@ class Deployment:
         if worker is not None:
             self._start_exchange(worker, exchange)
             if self.pool.needs_attention():
-                self.act()
+                self._act_soon(now)
             else:
                 self._wake_by(now + (self.spec.limits.timeout or _FOREVER))
             return
@@ -174,7 +175,7 @@ class Deployment:
             return
         self.pool.backoff.reset()
         self._retire(worker, kill=False)
-        self.act()
+        self._act_soon(now)
 
     def channel_broken(self, channel: Channel, *, unread: Exchange | None = None) -> None:
         """End a worker that is of no use; give ``unread`` to another."""
@@ -239,7 +240,7 @@ class Deployment:
             self._link.kill(worker_id, signal.SIGTERM)
             return
         self.ready.set()
-        self.act()
+        self._act_soon(_MONOTONIC())
 
     def on_exited(self, worker_id: int, status: int) -> None:
         """Reap a worker, and end what it had under way."""
@@ -252,7 +253,7 @@ class Deployment:
         self._remove(worker, status)
         self._deaths.pop(worker_id, None)
         self._last_lines.pop(worker_id, None)
-        self.act()
+        self._act_soon(_MONOTONIC())
 
     def on_stderr(self, worker_id: int, lines: list[str]) -> None:
         """Log what a worker wrote."""
@@ -285,7 +286,7 @@ class Deployment:
         channel = cast("Channel | None", worker.channel)
         if channel is not None and status is not None:
             channel.exited(status)
-        if self.pool.exited(worker, _MONOTONIC()):
+        if self.pool.exited(worker, _MONOTONIC()) and status is not None:
             how = self._deaths.get(worker.id, "the worker ended")
             last = self._last_lines.get(worker.id)
             words = f"; its last line was {last!r}" if last else ""
@@ -311,6 +312,17 @@ class Deployment:
                 self._act_once()
         finally:
             self._acting = False
+
+    def _act_soon(self, now: float) -> None:
+        """Act now if somebody waits or the last spare is taken, else in a moment.
+
+        A replacement that is started at once competes for the processor with the very
+        request that made it necessary; and a few together are ordered in one message.
+        """
+        if self.pool.is_pressed:
+            self.act()
+        else:
+            self._wake_by(now + REPLENISH)
 
     def _act_once(self) -> None:
         now = _MONOTONIC()

@@ -128,6 +128,11 @@ class Pool(Generic[R]):
             return True
         return len(self._idle) + len(self._starting) < self.processes.spare
 
+    @property
+    def is_pressed(self) -> bool:
+        """Whether a decision should not wait even a moment."""
+        return bool(self.waiting) or not self._idle or self.closed
+
     def counts(self) -> dict[str, int]:
         """Return how many workers are in each state."""
         counts = {state.value: 0 for state in State if state is not State.GONE}
