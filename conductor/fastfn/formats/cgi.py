@@ -302,6 +302,9 @@ class CgiChannel(Channel):
             super().conclude()
 
     def _conclude_headless(self, exchange: Exchange) -> None:
+        if self.was_killed():
+            self.fail(502, self.owner.explain_death(self.worker))
+            return
         try:
             head = self._reader.finish()
         except CgiError as error:

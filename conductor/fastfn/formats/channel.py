@@ -95,12 +95,16 @@ class Channel:
         exchange = self.exchange
         if exchange is None:
             return
-        if self.exit_status is not None and os.WIFSIGNALED(self.exit_status):
+        if self.was_killed():
             self.fail(502, self.owner.explain_death(self.worker))
             return
         self.exchange = None
         exchange.end()
         self.owner.channel_done(self, reusable=False)
+
+    def was_killed(self) -> bool:
+        """Whether a signal is known to have ended the worker."""
+        return self.exit_status is not None and os.WIFSIGNALED(self.exit_status)
 
     def stop_waiting(self) -> None:
         """Forget the timer that waits for the exit."""

@@ -45,7 +45,7 @@ def start():
         "main": sys.modules["__main__"].__dict__ is globals(),
         "doc": __doc__.splitlines()[0],
         "package": __package__,
-        "fds": sorted(int(fd) for fd in os.listdir("/proc/self/fd") if is_open(fd)),
+        "child_fds": child_fds(),
         "pipes": [os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in range(3)],
         "group_leader": os.getpgid(0) == os.getpid(),
         "threads": threading.active_count(),
@@ -70,18 +70,34 @@ def gc_is_on():
     return gc.isenabled()
 
 
-def is_open(fd):
-    return os.path.exists(f"/proc/self/fd/{fd}")
+def child_fds():
+    """Return what descriptors a program started by the script has."""
+    code = "import os; print(*(f for f in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/'+f)))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, close_fds=False)
+    return sorted(map(int, done.stdout.split()))
 
 
 # Standard input.
 
 
 def digest():
-    body = b""
+    size, digest = 0, hashlib.sha256()
     while piece := os.read(0, PIECE):
-        body += piece
-    reply(f"{len(body)} {hashlib.sha256(body).hexdigest()}")
+        size += len(piece)
+        digest.update(piece)
+    reply(f"{size} {digest.hexdigest()}")
+
+
+def count():
+    size = 0
+    while piece := os.read(0, PIECE):
+        size += len(piece)
+    reply(size)
+
+
+def slow_start():
+    time.sleep(0.3)
+    count()
 
 
 def echo():
@@ -361,6 +377,24 @@ def destructor():
 
     NOISY = Noisy()
     reply("destructor\n")
+
+
+def slow_destructor():
+    global SLOW
+
+    class Slow:
+        def __del__(self):
+            while os.path.exists(QUERY["file"]):
+                time.sleep(0.01)
+
+    SLOW = Slow()
+    reply("no waiting\n")
+
+
+def counter():
+    """Count in a module that may have been there before the fork."""
+    random.count = getattr(random, "count", 0) + 1
+    reply(f"{random.count}\n")
 
 
 def randomness():

@@ -94,6 +94,17 @@ def digest(request: Request) -> None:
     answer(f"{size} {digest.hexdigest()}".encode())
 
 
+def count(request: Request) -> None:
+    """Answer with the size of the body."""
+    answer(f"{sum(map(len, request.body()))}".encode())
+
+
+def slow_start(request: Request) -> None:
+    """Do not read the body for a while."""
+    time.sleep(0.3)
+    count(request)
+
+
 def zeros(request: Request) -> None:
     """Answer with so many bytes."""
     left = int(request.query["size"])

@@ -9,8 +9,10 @@ from typing import Any
 from conductor.fastfn.spec import Format, FunctionSpec, Limits, Processes
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "programs")
+_BIN = os.path.dirname(sys.executable)
+PYTHON = os.path.join(_BIN, "python3")  # what "#!/usr/bin/env python3" finds with this PATH
 ENVIRONMENT = {
-    "PATH": os.pathsep.join((os.path.dirname(sys.executable), "/usr/bin", "/bin")),
+    "PATH": os.pathsep.join((_BIN, "/usr/bin", "/bin")),
     "LANG": "C.UTF-8",
 }
 
@@ -37,7 +39,7 @@ def function(
         directory=settings.pop("directory", os.path.dirname(path)),
         socket="",
         runtime=runtime,
-        interpreter=(sys.executable,) if runtime == "python" else (),
+        interpreter=(PYTHON,) if runtime == "python" else (),
         environment=ENVIRONMENT | (environment or {}),
         processes=Processes(spare=spare, max=max, idle_timeout=idle_timeout),
         limits=Limits(**(limits or {})),
