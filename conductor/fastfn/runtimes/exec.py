@@ -13,9 +13,9 @@ from typing import NoReturn
 from conductor.fastfn.spawner.launchers import (
     Config,
     Launched,
-    become,
+    execute,
+    forget_spawner,
     join_own_group,
-    restore_signals,
 )
 
 
@@ -43,17 +43,16 @@ class ExecLauncher:
 
     def _wait_and_become(self, stdin: int, stdout: int, stderr: int) -> NoReturn:
         try:
-            for target, source in enumerate((stdin, stdout, stderr)):
-                os.dup2(source, target)
-            # Also the channel and the manager's ends: while a copy is open nobody sees its end.
-            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-            restore_signals()
+            os.dup2(stdin, 0)
+            os.dup2(stdout, 1)
+            os.dup2(stderr, 2)
+            forget_spawner(3)
             variables = read_variables()
         except OSError:
             os._exit(126)
         if variables is None:
             os._exit(0)
-        become(self._argv, {**self._environment, **variables}, keep=3)
+        execute(self._argv, {**self._environment, **variables})
 
 
 def read_variables() -> dict[bytes, bytes] | None:

@@ -9,6 +9,7 @@ wait before it becomes the program, there is a fork.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what signal wraps, at a child's cost
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ Config = dict[str, Any]
 
 # Python ignores these; a program expects the defaults (signal(7)).
 DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+_RESTORED = tuple(int(number) for number in (*DEFAULT_SIGNALS, signal.SIGTERM))
+_MOST_FDS = os.sysconf("SC_OPEN_MAX")
 
 
 class Launched(NamedTuple):
@@ -90,9 +93,10 @@ class SdactivateLauncher:
             listener = os.dup(self._listener)  # above 3, whatever stood there
             for source, target in ((null, 0), (stderr_end, 1), (stderr_end, 2), (listener, 3)):
                 os.dup2(source, target)
+            forget_spawner(4)
         except OSError:
             os._exit(126)
-        become([config["program"], *config["arguments"]], environment, keep=4)
+        execute([config["program"], *config["arguments"]], environment)
 
 
 def join_own_group(pid: int) -> None:
@@ -103,20 +107,23 @@ def join_own_group(pid: int) -> None:
         return
 
 
-def become(argv: list[str], environment: dict[Any, Any], keep: int) -> NoReturn:
-    """In a forked child: become the program ``argv``, with descriptors below ``keep`` only."""
+def execute(argv: list[str], environment: dict[Any, Any]) -> NoReturn:
+    """In a forked child: become the program ``argv``."""
     try:
-        restore_signals()
-        os.closerange(keep, os.sysconf("SC_OPEN_MAX"))
         os.execve(argv[0], argv, environment)
     except OSError as error:
         os.write(2, f"{argv[0]} cannot be run: {error.strerror}\n".encode())
     os._exit(127)
 
 
-def restore_signals() -> None:
-    """In a forked child: lead a group of its own, with the signals a program expects."""
+def forget_spawner(keep: int) -> None:
+    """In a forked child: keep descriptors below ``keep`` only, lead a group, take signals as usual.
+
+    The channel and the manager's ends are among those closed: while a copy is open
+    nobody sees its end.
+    """
+    os.closerange(keep, _MOST_FDS)
     os.setpgid(0, 0)
-    signal.set_wakeup_fd(-1)
-    for number in (*DEFAULT_SIGNALS, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
+    _signal.set_wakeup_fd(-1)
+    for number in _RESTORED:
+        _signal.signal(number, _signal.SIG_DFL)
