@@ -228,6 +228,16 @@ def wait():
     reply("waited\n")
 
 
+def begin_and_wait():
+    reply("begun\n")
+    sys.stdout.flush()
+    wait()
+
+
+def process():
+    reply(f"{os.getpid()} 1\n")
+
+
 def events():
     """Print an event, then each time that a byte comes out of a named pipe another one."""
     reply("", "Content-Type: text/event-stream")
