@@ -34,6 +34,7 @@ from conductor.fastfn.stats import FunctionStats
 
 KILL_GRACE = 5.0  # seconds from closing a worker's input to SIGTERM, and from that to SIGKILL
 REPLENISH = 0.01  # seconds until spares are made up for, while there are others
+MAX_RETRIES = 32  # of a request that was not read: all spares may have been killed at once
 _FOREVER = float("inf")
 _MONOTONIC = time.monotonic
 
@@ -200,10 +201,10 @@ class Deployment:
 
     def _give_to_another(self, exchange: Exchange) -> None:
         exchange.channel = None
-        if exchange.retried:
-            exchange.fail(502, "two workers in a row ended before they read the request")
+        if exchange.retries == MAX_RETRIES:
+            exchange.fail(502, f"{MAX_RETRIES} workers ended before they read the request")
             return
-        exchange.retried = True
+        exchange.retries += 1
         self.admit(exchange)
 
     def take_farewell(self, worker: int) -> int | None:

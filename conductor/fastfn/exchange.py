@@ -73,7 +73,7 @@ class Exchange:
         "pending",
         "redirected",
         "redirects",
-        "retried",
+        "retries",
         "sent",
         "spool",
         "status",
@@ -92,7 +92,7 @@ class Exchange:
         self.status = 0
         self.sent = 0  # bytes of the answer, heads and framing included
         self.error = ""
-        self.retried = False
+        self.retries = 0  # workers that ended before they read it
         self.broken = False  # the answer ended before its end
         self.redirects = 0
         self.redirected: CgiRequest | None = None  # what a local redirect made of the request

@@ -104,9 +104,8 @@ class CgiChannel(Channel):
             written = self._writer.write(data + pending)
         except OSError:
             self.exchange = None
-            self.owner.channel_broken(self, unread=None if pending else exchange)
-            if pending:
-                exchange.fail(502, "the worker was gone before it could read the request")
+            exchange.pending = pending
+            self.owner.channel_broken(self, unread=exchange)
             return
         if exchange.head.body_length:
             self._start_body(exchange, written)

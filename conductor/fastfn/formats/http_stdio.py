@@ -305,8 +305,11 @@ class HttpStdioChannel(Channel):
         while self.exchange is not None and self._exit_timer is None and not self._paused:
             try:
                 data = os.read(self._fd, READ_SIZE)
-            except OSError:
+            except BlockingIOError:
                 data = b""
+            except OSError:
+                self._on_reset()
+                return
             self._take(data)
             if not data:
                 break
