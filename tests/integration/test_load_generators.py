@@ -83,10 +83,10 @@ def opened(
 
 def test_a_closed_loop_keeps_asking_on_the_same_connections() -> None:
     sample = closed(right)
-    assert len(sample.latencies) > 50
+    assert len(sample.latencies) > 2  # More than one for each of its connections.
     assert not sample.failures
-    assert 0.2 <= sample.seconds < 1
-    assert sample.throughput > 250
+    assert sample.seconds >= 0.2
+    assert sample.throughput > 0
 
 
 def test_an_open_loop_sends_what_was_planned_and_no_more() -> None:
@@ -109,12 +109,17 @@ def test_a_stall_of_the_server_is_in_the_latency_of_every_request_planned_meanwh
 
 
 def test_an_open_loop_opens_connections_when_none_is_free() -> None:
-    async def slow(_: int) -> bytes:
-        await asyncio.sleep(0.1)
+    all_there = asyncio.Event()
+
+    async def answer_five_at_once(number: int) -> bytes | None:
+        if number == 5:
+            all_there.set()
+        await asyncio.wait_for(all_there.wait(), 5)
         return RIGHT
 
-    sample = opened(slow, Timetable(rate=50, seconds=0.2))
-    assert max(sample.latencies) < 200 * MILLISECOND  # One after the other would take a second.
+    sample = opened(answer_five_at_once, Timetable(rate=50, seconds=0.2))
+    assert len(sample.latencies) == 10
+    assert not sample.failures
 
 
 def test_another_status_is_a_failure_by_its_kind() -> None:
