@@ -11,20 +11,18 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
 from typing import Any, cast
 
-from conductor.errors import ConductorError
+from conductor.fastfn.alarm import Alarm
 from conductor.fastfn.backoff import Backoff
+from conductor.fastfn.endings import Endings, LastWords
 from conductor.fastfn.exchange import Exchange
-from conductor.fastfn.formats.cgi import CgiChannel, CgiSettings
 from conductor.fastfn.formats.channel import Channel
-from conductor.fastfn.formats.http_stdio import HttpStdioChannel
+from conductor.fastfn.formats.pooled import channel_maker
 from conductor.fastfn.pool import Pool, Worker
 from conductor.fastfn.requestlog import RequestLog
 from conductor.fastfn.spawner_link import (
     SpawnerLink,
-    describe_exit,
     kill_group,
     spawner_config,
 )
@@ -32,8 +30,8 @@ from conductor.fastfn.spec import Format, FunctionSpec
 from conductor.fastfn.states import State
 from conductor.fastfn.stats import FunctionStats
 
-KILL_GRACE = 5.0  # seconds from closing a worker's input to SIGTERM, and from that to SIGKILL
 REPLENISH = 0.01  # seconds until spares are made up for, while there are others
+SETTLE = 0.2  # seconds that a program's own first worker must live to be called ready
 MAX_RETRIES = 32  # of a request that was not read: all spares may have been killed at once
 _FOREVER = float("inf")
 _MONOTONIC = time.monotonic
@@ -60,18 +58,15 @@ class Deployment:
         self._log = log
         self._stats = stats
         self._link = SpawnerLink(self, loop)
-        self._spawner_ready = False
-        self._ordered: list[int] = []  # workers asked for while the spawner started
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = _FOREVER
-        self._deaths: dict[int, str] = {}  # how workers with an exchange under way ended
-        self._last_lines: dict[int, str] = {}  # what workers wrote last to standard error
-        self._killing: dict[int, asyncio.TimerHandle] = {}  # retired workers' grace periods
+        self._alarm = Alarm(loop, self.act)
+        self._endings = Endings(loop, self._link)
+        self._last_words = LastWords()
+        self._stillborn: set[int] = set()  # workers that did not read their first request
         self._orphans: set[int] = set()  # busy workers whose spawner is lost
         self._acting = self._again = False
         self._unused_since: float | None = None  # since when the spawner has no worker
         self._idle = asyncio.Event()  # nothing is under way: a drain is over
-        self._make_channel = self._channel_maker()
+        self._make_channel = channel_maker(spec, self)
 
     @property
     def spawner_pid(self) -> int | None:
@@ -103,7 +98,7 @@ class Deployment:
     async def stop(self) -> None:
         """End all workers and the spawner; exchanges under way are broken off."""
         self.pool.closed = True
-        self._cancel_timer()
+        self._alarm.cancel()
         for worker in list(self.pool.workers.values()):
             channel = cast("Channel | None", worker.channel)
             if channel is not None:
@@ -127,7 +122,7 @@ class Deployment:
             if self.pool.needs_attention():
                 self._act_soon(now)
             else:
-                self._wake_by(now + (self.spec.limits.timeout or _FOREVER))
+                self._alarm.wake_by(now + (self.spec.limits.timeout or _FOREVER))
             return
         self._stats.queued += 1
         if not self.pool.enqueue(exchange, now):
@@ -186,6 +181,7 @@ class Deployment:
         else:
             self._retire(worker, kill=True)
             if unread is not None and worker.served == 1:
+                self._stillborn.add(worker.id)
                 self.pool.backoff.failed(_MONOTONIC())
         if unread is not None:
             self._give_to_another(unread)
@@ -213,18 +209,9 @@ class Deployment:
 
     def explain_death(self, worker: int) -> str:
         """Return a sentence on how a worker ended, with its last words."""
-        death = self._deaths.get(worker, "the worker broke off its answer")
-        last = self._last_lines.get(worker)
-        return f"{death}; its last line was {last!r}" if last else death
+        return self._last_words.explain(worker, "the worker broke off its answer")
 
     # What the spawner reports.
-
-    def on_spawner_ready(self) -> None:
-        """Order what was asked for meanwhile."""
-        self._spawner_ready = True
-        ordered, self._ordered = self._ordered, []
-        if ordered:
-            self._link.spawn(ordered)
 
     def on_spawned(self, worker_id: int, pid: int, fds: list[int]) -> None:
         """Take charge of a worker."""
@@ -238,10 +225,18 @@ class Deployment:
         self.pool.spawned(worker, pid, _MONOTONIC())
         if worker.state is State.ENDING:
             channel.close()
-            self._link.kill(worker_id, signal.SIGTERM)
+            self._endings.force(worker)
             return
-        self.ready.set()
+        if self.spec.format is Format.CGI:
+            self.ready.set()
+        else:
+            self.loop.call_later(SETTLE, self._note_settled, worker)
         self._act_soon(_MONOTONIC())
+
+    def _note_settled(self, worker: ExchangeWorker) -> None:
+        """Call the deployment ready if ``worker`` has survived its first moments."""
+        if worker.state is not State.GONE:
+            self.ready.set()
 
     def on_exited(self, worker_id: int, status: int) -> None:
         """Reap a worker, and end what it had under way."""
@@ -249,28 +244,24 @@ class Deployment:
         if worker is None:
             return
         self._stats.workers_exited += 1
-        death = describe_exit(status)
-        self._deaths[worker_id] = f"the worker (pid {worker.pid}) {death}"
+        self._last_words.died(worker, status)
         self._remove(worker, status)
-        self._deaths.pop(worker_id, None)
-        self._last_lines.pop(worker_id, None)
+        self._last_words.forget(worker_id)
         self._act_soon(_MONOTONIC())
 
     def on_stderr(self, worker_id: int, lines: list[str]) -> None:
         """Log what a worker wrote."""
         worker = self.pool.workers.get(worker_id)
         if worker is not None or worker_id == 0:
-            self._last_lines[worker_id] = lines[-1]
+            self._last_words.wrote(worker_id, lines[-1])
         pid = worker.pid if worker is not None else None
         for line in lines:
             self._log.stderr(self.spec.id, line, pid)
 
     def on_spawner_lost(self, reason: str) -> None:
         """Let busy workers finish, count the others as gone, and start again after a while."""
-        last = self._last_lines.pop(0, None)
-        self._note_error(f"{reason}; its last line was {last!r}" if last else reason)
-        self._spawner_ready = False
-        self._ordered.clear()
+        self._note_error(self._last_words.explain(0, reason))
+        self._last_words.forget(0)
         now = _MONOTONIC()
         for worker in list(self.pool.workers.values()):
             channel = cast("Channel | None", worker.channel)
@@ -287,14 +278,14 @@ class Deployment:
         channel = cast("Channel | None", worker.channel)
         if channel is not None and status is not None:
             channel.exited(status)
-        if self.pool.exited(worker, _MONOTONIC()) and status is not None:
-            how = self._deaths.get(worker.id, "the worker ended")
-            last = self._last_lines.get(worker.id)
-            words = f"; its last line was {last!r}" if last else ""
-            self._note_error(f"{how} before it had anything to do{words}")
+        unused = self.pool.exited(worker, _MONOTONIC()) or worker.id in self._stillborn
+        self._stillborn.discard(worker.id)
+        if unused and status is not None:
+            how = self._last_words.explain(worker.id, "the worker ended")
+            self._note_error(f"died at its start: {how}")
         if channel is not None and channel.exchange is None:
             channel.close()  # else it still passes on what the worker left, and closes after it
-        self._stop_killing(worker)
+        self._endings.over(worker)
 
     # Decisions.
 
@@ -323,7 +314,7 @@ class Deployment:
         if self.pool.is_pressed:
             self.act()
         else:
-            self._wake_by(now + REPLENISH)
+            self._alarm.wake_by(now + REPLENISH)
 
     def _act_once(self) -> None:
         now = _MONOTONIC()
@@ -344,14 +335,14 @@ class Deployment:
         for worker in decision.claimed:
             if worker.request is not None:
                 self._start_exchange(worker, worker.request)
-        if decision.late_start and not self._spawner_ready:
+        if decision.late_start and not self._link.is_ready:
             self._link.abandon("the spawner was not ready in time")
         self._stop_idle_spawner(now)
         if self.pool.backoff.hopeless:
             self.hopeless.set()
         deadline = self.pool.next_deadline(now)
         if deadline is not None:
-            self._wake_by(deadline)
+            self._alarm.wake_by(deadline)
         self._note_idle()
 
     def _time_out(self, worker: ExchangeWorker) -> None:
@@ -367,10 +358,7 @@ class Deployment:
             except OSError as error:
                 self._spawn_failed(workers, error)
                 return
-        if self._spawner_ready:
-            self._link.spawn(workers)
-        else:
-            self._ordered += workers
+        self._link.spawn(workers)
 
     def _spawn_failed(self, workers: list[int], error: OSError) -> None:
         self._note_error(f"the spawner cannot be started: {error}")
@@ -380,16 +368,15 @@ class Deployment:
     def _stop_idle_spawner(self, now: float) -> None:
         """End a spawner that has had nothing to do: a function with `spare: 0` costs no process."""
         processes = self.spec.processes
-        if processes.spare or not self._spawner_ready or self.pool.workers or self.pool.waiting:
+        if processes.spare or not self._link.is_ready or self.pool.workers or self.pool.waiting:
             self._unused_since = None
             return
         if self._unused_since is None:
             self._unused_since = now
         if self._unused_since + processes.idle_timeout > now:
-            self._wake_by(self._unused_since + processes.idle_timeout)
+            self._alarm.wake_by(self._unused_since + processes.idle_timeout)
             return
         self._unused_since = None
-        self._spawner_ready = False
         self._link.dismiss()
 
     def _retire(self, worker: ExchangeWorker, *, kill: bool) -> None:
@@ -408,26 +395,9 @@ class Deployment:
         if channel is not None:
             channel.close()
         if kill:
-            self._kill(worker, signal.SIGTERM)
+            self._endings.force(worker)
         else:
-            self._kill_later(worker, signal.SIGTERM)
-
-    def _kill(self, worker: ExchangeWorker, number: int) -> None:
-        """Signal a worker's group, and SIGKILL it after the grace period if it is still there."""
-        if worker.state is State.GONE or worker.id not in self.pool.workers:
-            return
-        self._link.kill(worker.id, number)
-        if number != signal.SIGKILL:
-            self._kill_later(worker, signal.SIGKILL)
-
-    def _kill_later(self, worker: ExchangeWorker, number: int) -> None:
-        self._stop_killing(worker)
-        self._killing[worker.id] = self.loop.call_later(KILL_GRACE, self._kill, worker, number)
-
-    def _stop_killing(self, worker: ExchangeWorker) -> None:
-        timer = self._killing.pop(worker.id, None)
-        if timer is not None:
-            timer.cancel()
+            self._endings.allow(worker)
 
     def _end_orphans(self) -> None:
         for worker_id in self._orphans:
@@ -437,29 +407,9 @@ class Deployment:
 
     # Time.
 
-    def _wake_by(self, deadline: float) -> None:
-        """Be called at ``deadline`` (monotonic seconds) at the latest."""
-        if deadline >= self._timer_at:
-            return
-        self._cancel_timer()
-        self._timer_at = deadline
-        delay = max(0.0, deadline - _MONOTONIC())
-        self._timer = self.loop.call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_at = _FOREVER
-        self.act()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._timer_at = _FOREVER
-
     def _watch_idle(self, now: float) -> None:
         if self.pool.has_surplus:
-            self._wake_by(now + self.spec.processes.idle_timeout)
+            self._alarm.wake_by(now + self.spec.processes.idle_timeout)
 
     def _note_idle(self) -> None:
         if self.pool.closed and not self.pool.waiting and not self.pool.busy_count:
@@ -470,15 +420,6 @@ class Deployment:
     def _note_error(self, message: str) -> None:
         self.last_error = self._stats.last_error = message
         self._log.event(self.spec.id, message)
-
-    def _channel_maker(self) -> Callable[[int, list[int]], Channel]:
-        spec = self.spec
-        if spec.format is Format.CGI:
-            settings = CgiSettings(spec)
-            return lambda worker, fds: CgiChannel(self, worker, fds[0], fds[1], settings)
-        if spec.format is Format.HTTP_STDIO:
-            return lambda worker, fds: HttpStdioChannel(self, worker, fds[0], spec.path_info_strip)
-        raise ConductorError(f"{spec.id}: {spec.format} workers are not fed by a pool")
 
     def counts(self) -> dict[str, int]:
         """Return how many workers are in each state."""

@@ -25,9 +25,6 @@ _FAREWELL = 8  # bytes: a worker's number and its exit status
 class SpawnerEvents(Protocol):
     """Who hears of a spawner's reports."""
 
-    def on_spawner_ready(self) -> None:
-        """Workers can be asked for."""
-
     def on_spawned(self, worker: int, pid: int, fds: list[int]) -> None:
         """Take charge of a started worker and of ``fds``."""
 
@@ -49,6 +46,8 @@ class SpawnerLink:
         self._loop = loop
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self.is_ready = False  # it has started, and what it preloads is there
+        self._ordered: list[int] = []  # workers asked for before that
         self._farewell = -1
         self._farewells: dict[int, int] = {}  # worker: exit status
         self._ending: set[asyncio.Task[None]] = set()  # of spawners dismissed
@@ -74,8 +73,11 @@ class SpawnerLink:
         self._loop.add_reader(ours.fileno(), self._on_readable)
 
     def spawn(self, workers: list[int]) -> None:
-        """Ask for workers with these numbers."""
-        self._send({"op": "spawn", "workers": workers})
+        """Ask for workers with these numbers, as soon as the spawner is ready."""
+        if self.is_ready:
+            self._send({"op": "spawn", "workers": workers})
+        else:
+            self._ordered += workers
 
     def kill(self, worker: int, number: int) -> None:
         """Send signal ``number`` to a worker's process group."""
@@ -145,7 +147,10 @@ class SpawnerLink:
                 self._farewell = fds[0]
                 os.set_blocking(self._farewell, False)
             case "ready":
-                self._events.on_spawner_ready()
+                self.is_ready = True
+                ordered, self._ordered = self._ordered, []
+                if ordered:
+                    self.spawn(ordered)
             case "failed":
                 self._lose(message["error"])
 
@@ -178,6 +183,8 @@ class SpawnerLink:
             os.close(self._farewell)
             self._farewell = -1
         self._farewells.clear()
+        self._ordered.clear()
+        self.is_ready = False
         self._process = None
 
 

@@ -18,6 +18,7 @@ import socket
 import time
 from typing import Any
 
+from conductor.fastfn.alarm import Alarm
 from conductor.fastfn.backoff import Backoff
 from conductor.fastfn.exchange import Exchange
 from conductor.fastfn.formats.channel import Channel
@@ -63,7 +64,7 @@ class DaemonDeployment:
         self._watching = False
         self._closed = False
         self._idle_since: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(loop, self.act)
         self._last_line = ""
         self._upstreams = Upstreams(spec, loop)
         self._emptied = asyncio.Event()  # no daemon is left
@@ -101,7 +102,7 @@ class DaemonDeployment:
         """End the daemons and the spawner."""
         self._closed = True
         self._unwatch()
-        self._cancel_timer()
+        self._alarm.cancel()
         await self._link.stop()
 
     # Exchanges that came to the manager's own listener.
@@ -130,7 +131,7 @@ class DaemonDeployment:
         missing = min(wanted, self.spec.processes.max) - len(running)
         if self.backoff.retry_at > now and not running:
             self._unwatch()
-            self._wake_in(self.backoff.retry_at - now)
+            self._alarm.wake_by(self.backoff.retry_at)
         elif missing > 0:
             self._unwatch()
             self._start_workers(missing, now)
@@ -146,7 +147,7 @@ class DaemonDeployment:
             except OSError as error:
                 self.backoff.failed(now)
                 self._note_error(f"the spawner cannot be started: {error}")
-                self._wake_in(self.backoff.retry_at - now)
+                self._alarm.wake_by(self.backoff.retry_at)
                 return
         for _ in range(count):
             self._started += 1
@@ -177,7 +178,7 @@ class DaemonDeployment:
             for worker in running:
                 self._end(worker)
             return
-        self._wake_in(timeout / _CHECKS)
+        self._alarm.wake_by(now + timeout / _CHECKS)
 
     def _end(self, worker: Worker[Exchange]) -> None:
         if worker.state is not State.ENDING:
@@ -186,9 +187,6 @@ class DaemonDeployment:
         self.loop.call_later(STOP_GRACE, self._link.kill, worker.id, signal.SIGKILL)
 
     # What the spawner reports.
-
-    def on_spawner_ready(self) -> None:
-        """Nothing waits for it: orders are carried out in their order."""
 
     def on_spawned(self, worker_id: int, pid: int, fds: list[int]) -> None:
         """Take note of a daemon that runs."""
@@ -276,19 +274,6 @@ class DaemonDeployment:
     def _note_emptied(self) -> None:
         if self._closed and not self._workers:
             self._emptied.set()
-
-    def _wake_in(self, seconds: float) -> None:
-        self._cancel_timer()
-        self._timer = self.loop.call_later(max(0.0, seconds), self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.act()
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 class Upstreams:
