@@ -11,6 +11,7 @@ manager's ends), exited {worker, status}, stderr {worker, lines}, failed {error}
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 
 MAX_PACKET = 192 * 1024  # bytes; below the kernel's default limit for one packet
 MAX_FDS = 16
+_FD_SIZE = array.array("i").itemsize
 
 Message = dict[str, Any]
 
@@ -36,16 +38,32 @@ def send(channel: socket.socket, message: Message, fds: tuple[int, ...] = ()) ->
 def receive(channel: socket.socket) -> tuple[Message, list[int]]:
     """Return the next message and its descriptors; raises EOFError when the other side is gone.
 
-    Raises BlockingIOError when the channel is non-blocking and nothing is there.
+    Raises BlockingIOError when the channel is non-blocking and nothing is there,
+    OSError for what is no message; its descriptors are closed.
     """
-    data, fds, flags, _ = socket.recv_fds(channel, MAX_PACKET, MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    # Not socket.recv_fds: it drops the flags, and the descriptors would be inherited.
+    room = socket.CMSG_SPACE(MAX_FDS * _FD_SIZE)
+    data, rights, flags, _ = channel.recvmsg(MAX_PACKET, room, socket.MSG_CMSG_CLOEXEC)
+    fds = array.array("i")
+    for _level, _type, numbers in rights:
+        fds.frombytes(numbers[: len(numbers) - len(numbers) % _FD_SIZE])
+    try:
+        return _parse(data, flags), fds.tolist()
+    except (EOFError, OSError):
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
+def _parse(data: bytes, flags: int) -> Message:
     if not data:
         raise EOFError
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        for fd in fds:
-            os.close(fd)
         raise OSError("a message on the spawner's channel was cut off")
-    message = json.loads(data)
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        raise OSError("a message on the spawner's channel is no JSON") from None
     if not isinstance(message, dict):
         raise OSError("a message on the spawner's channel is no object")
-    return message, fds
+    return message
