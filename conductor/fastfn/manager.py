@@ -79,7 +79,8 @@ class Manager:
         else:
             function = Function(spec, self._loop, self.log)
             self.functions[spec.id] = function
-            self._parts[spec.part_id] = function
+            if spec.part_id:
+                self._parts[spec.part_id] = function
             await function.start()
         self._parts = {f.spec.part_id: f for f in self.functions.values() if f.spec.part_id}
 

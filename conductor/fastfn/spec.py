@@ -12,8 +12,13 @@ from __future__ import annotations
 import dataclasses
 import enum
 import math
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from conductor.cgi_adapter import parse_header_lines
+from conductor.fastfn.runtimes import RUNTIMES
 
 _T = TypeVar("_T")
 
@@ -96,13 +101,35 @@ class FunctionSpec:
             except ValueError:
                 allowed = ", ".join(Format)
                 raise SpecError(f"format must be one of {allowed}") from None
-        return _build(cls, fields, "")
+        spec = _build(cls, fields, "")
+        for where, problem in _problems(spec):
+            raise SpecError(f"{where} {problem}")
+        return spec
 
 
 def _mapping(data: object, where: str) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
         raise SpecError(f"{where} must be an object")
     return data
+
+
+def _problems(spec: FunctionSpec) -> Iterator[tuple[str, str]]:
+    """Yield each field that is of the right type and wrong all the same, and why."""
+    if not spec.id or "/" in spec.id:
+        yield "id", "must be a name"
+    for where in ("program", "directory", "socket"):
+        if not os.path.isabs(getattr(spec, where)):
+            yield where, "must be an absolute path"
+    if spec.runtime not in RUNTIMES:
+        yield "runtime", f"must be one of {', '.join(RUNTIMES)}"
+    if spec.runtime == "python" and not spec.interpreter:
+        yield "interpreter", "must be given for the runtime python"
+    if spec.processes.max < 1:
+        yield "processes.max", "must be at least 1"
+    try:
+        parse_header_lines(spec.response_headers)
+    except ValueError as error:
+        yield "response_headers", str(error)
 
 
 def _build(cls: type[_T], values: dict[str, Any], prefix: str) -> _T:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from tests.integration.support.functions import function
 from tests.integration.support.http import request
 from tests.integration.support.load import Load
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import is_alive
+from tests.integration.support.processes import wait_gone
 from tests.integration.support.waiting import wait_until
 
 KINDS = ["single-shot", "multi-shot", "exec", "python"]
@@ -23,7 +24,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def add(manager: ManagerProcess, kind: str) -> Callable[..., str]:
-    def add(name: str, *, cheap: bool = False, **settings: int) -> str:
+    def add(name: str, *, cheap: bool = False, **settings: Any) -> str:
         name = f"{name}-{kind}"
         if kind.endswith("shot"):
             limits = {"requests": 1 if kind == "single-shot" else 0}
@@ -73,7 +74,7 @@ def test_a_worker_killed_while_it_is_idle_costs_nothing(
             pids = manager.pids(function_id, "idle")
             for pid in pids:
                 manager.kill(pid)
-            wait_until(lambda: not any(map(is_alive, pids)), "their end")  # noqa: B023  # called at once
+            wait_gone(*pids)
             assert client.get("/hello").status == 200
             assert client.get("/hello").status == 200
             # Or the deaths would look like those of a program that cannot start.
@@ -89,10 +90,7 @@ def test_a_killed_spawner_costs_no_request_and_comes_back(
             load.wait_answers(20)
             spawner = manager.show(function_id)["spawner_pid"]
             manager.kill(spawner)
-            wait_until(
-                lambda: manager.show(function_id)["spawner_pid"] not in (spawner, None),
-                "another spawner",
-            )
+            wait_other_spawner(manager, function_id, spawner)
             load.wait_answers(20)
     assert load.failures == []
 
@@ -112,11 +110,11 @@ def test_a_request_under_way_outlives_its_spawner(
         idle = manager.pids(function_id, "idle")
         spawner = manager.show(function_id)["spawner_pid"]
         manager.kill(spawner)
-        wait_until(lambda: not any(map(is_alive, idle)), "the end of its idle workers")
+        wait_gone(*idle)
         gate.unlink()
         assert client.read().body == b"waited\n"
         assert client.get("/hello").body == b"hello\n"
-    wait_until(lambda: not is_alive(pid), "the end of the worker")
+    wait_gone(pid)
     manager.wait_logged("event", function_id, "the spawner ended unexpectedly")
 
 
@@ -129,11 +127,14 @@ def test_a_killed_zygote_comes_back_with_its_function(manager: ManagerProcess) -
         zygote = parent(shown["processes"][0]["pid"])
         assert parent(zygote) == spawner
         manager.kill(zygote)
-        wait_until(
-            lambda: manager.show(function_id)["spawner_pid"] not in (spawner, None),
-            "another spawner",
-        )
+        wait_other_spawner(manager, function_id, spawner)
         assert client.get("/hello").body == b"hello\n"
+
+
+def wait_other_spawner(manager: ManagerProcess, function_id: str, before: int) -> None:
+    wait_until(
+        lambda: manager.show(function_id)["spawner_pid"] not in (before, None), "another spawner"
+    )
 
 
 def parent(pid: int) -> int:

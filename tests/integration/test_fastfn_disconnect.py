@@ -8,7 +8,7 @@ import pytest
 from tests.integration.support.functions import function
 from tests.integration.support.http import Client, request
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import is_alive
+from tests.integration.support.processes import is_alive, wait_gone
 from tests.integration.support.waiting import wait_until
 
 
@@ -43,7 +43,7 @@ def test_the_worker_and_its_descendants_end_when_the_client_leaves(
 ) -> None:
     with manager.connect(function_id) as client:
         pids = start_family(client, tmp_path / "pids", "&gentle=1")
-    wait_until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
+    wait_gone(*pids)
     entry = manager.wait_logged("request", function_id, "the client closed the connection")
     assert entry["status"] == 499
 
@@ -57,7 +57,7 @@ def test_descendants_that_do_not_listen_are_killed(manager: ManagerProcess, tmp_
         with manager.connect(leaving) as other:
             left = start_family(other, tmp_path / "left")
         assert client.read().status == 504
-    wait_until(lambda: not any(map(is_alive, left + timed_out)), f"the end of {left + timed_out}")
+    wait_gone(*left, *timed_out)
 
 
 def test_a_client_that_leaves_while_it_waits_is_forgotten(
@@ -93,7 +93,7 @@ def test_a_client_that_had_to_wait_is_still_watched(
         assert first.read().status == 200
         pids = wait_until(lambda: lines_of(tmp_path / "pids", 3), "the family to be complete")
         second.close()
-        wait_until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
+        wait_gone(*pids)
 
 
 def test_a_client_that_leaves_after_a_large_upload_is_noticed(
@@ -103,7 +103,7 @@ def test_a_client_that_leaves_after_a_large_upload_is_noticed(
     with manager.connect(function_id) as client:
         client.send(request("POST", path, body=bytes(2_000_000)))
         pids = wait_until(lambda: lines_of(tmp_path / "pids", 3), "the family to be complete")
-    wait_until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
+    wait_gone(*pids)
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_ends_the_worker(
@@ -112,7 +112,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_ends_the_worker(
     with manager.connect(function_id) as client:
         client.send(request("POST", "/digest", "Content-Length: 1000"), b"x" * 10)
         (pid,) = wait_until(lambda: manager.pids(function_id, "busy"), "a worker to be busy")
-    wait_until(lambda: not is_alive(pid), "the end of the worker")
+    wait_gone(pid)
     with manager.connect(function_id) as client:
         assert client.get("/hello").body == b"hello\n"
 
@@ -123,4 +123,4 @@ def test_a_client_that_leaves_in_the_middle_of_an_answer_ends_the_worker(
     with manager.connect(function_id) as client:
         client.send(request("GET", "/zeros?size=1000000000")).read_head()
         (pid,) = manager.pids(function_id, "busy")
-    wait_until(lambda: not is_alive(pid), "the end of the worker")
+    wait_gone(pid)

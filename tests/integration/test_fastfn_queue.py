@@ -8,7 +8,7 @@ import pytest
 from tests.integration.support.functions import function
 from tests.integration.support.http import BrokenAnswer, Client, request
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import is_alive
+from tests.integration.support.processes import wait_gone
 from tests.integration.support.waiting import wait_until
 
 
@@ -121,7 +121,7 @@ def test_a_request_over_its_time_is_told_so_and_its_processes_are_ended(
         assert client.get(f"/family?gentle=1&file={file}").status == 504
         pids = [int(line) for line in file.read_text().split()]
         assert len(pids) == 3
-        wait_until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
+        wait_gone(*pids)
         assert client.get("/hello").body == b"hello\n"
     manager.wait_logged("request", function_id, "did not answer in 1.5 s")
 

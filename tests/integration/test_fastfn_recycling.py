@@ -8,8 +8,7 @@ from tests.integration.support.functions import function
 from tests.integration.support.http import request
 from tests.integration.support.load import Load
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import is_alive
-from tests.integration.support.waiting import wait_until
+from tests.integration.support.processes import wait_gone
 
 
 @pytest.mark.parametrize("body", [None, b"x" * 1000], ids=["GET", "POST"])
@@ -49,7 +48,7 @@ def test_a_recycled_worker_ends(manager: ManagerProcess) -> None:
     with manager.connect(function_id) as client:
         pids = [int(client.get("/").text.split()[0]) for _ in range(5)]
     assert len(set(pids)) == 5
-    wait_until(lambda: not any(map(is_alive, pids)), "their end")
+    wait_gone(*pids)
 
 
 @pytest.mark.parametrize("body", [None, b""], ids=["GET", "POST"])

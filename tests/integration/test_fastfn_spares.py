@@ -1,12 +1,14 @@
 """Spare workers stand ready before they are asked for; where none are wanted none run."""
 
+from typing import Any
+
 import pytest
 
 from tests.integration.support.functions import function
 from tests.integration.support.http import request
 from tests.integration.support.load import Load
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import descendants, is_alive
+from tests.integration.support.processes import descendants, is_alive, wait_gone
 from tests.integration.support.waiting import wait_until
 
 PROGRAMS = {"http-stdio": "quick.pl", "exec": "quick.sh", "python": "battery.py"}
@@ -17,7 +19,7 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def add(manager: ManagerProcess, name: str, kind: str, **settings: int | float) -> str:
+def add(manager: ManagerProcess, name: str, kind: str, **settings: Any) -> str:
     name = f"{name}-{kind}"
     if kind == "http-stdio":
         return manager.add_http(name, PROGRAMS[kind], **settings)
@@ -40,9 +42,7 @@ def test_a_spare_that_was_used_is_replaced(manager: ManagerProcess, kind: str) -
     before = set(manager.pids(manager.wait_workers(function_id, idle=2)["id"]))
     with manager.connect(function_id) as client:
         assert client.get("/hello").status == 200
-    wait_until(
-        lambda: len(set(manager.pids(function_id, "idle")) - before) == 1, "a fresh spare"
-    )
+    wait_until(lambda: len(set(manager.pids(function_id, "idle")) - before) == 1, "a fresh spare")
     assert len(manager.pids(function_id, "idle")) == 2
 
 
@@ -59,7 +59,7 @@ def test_without_spares_nothing_runs_until_it_is_needed_and_nothing_after(
             assert is_alive(spawner)
             below = {spawner, *descendants(spawner)}
         wait_until(lambda: manager.show(function_id)["spawner_pid"] is None, "the spawner to go")
-        wait_until(lambda: not any(map(is_alive, below)), "all of its processes to go")
+        wait_gone(*below)
 
 
 def test_workers_above_the_spares_are_ended_when_they_are_idle(manager: ManagerProcess) -> None:

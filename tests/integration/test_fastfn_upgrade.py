@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.support.http import Client, request
 from tests.integration.support.manager import ManagerProcess
-from tests.integration.support.processes import is_alive
+from tests.integration.support.processes import wait_gone
 from tests.integration.support.waiting import wait_until
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: shout")
@@ -86,7 +86,7 @@ def test_a_tunnels_worker_ends_with_its_client(manager: ManagerProcess, function
     with manager.connect(function_id) as client:
         client.send(request("GET", "/upgrade", *UPGRADE)).receive_until(b"WELCOME\n")
         (pid,) = manager.pids(function_id, "busy")
-    wait_until(lambda: not is_alive(pid), "the worker to end")
+    wait_gone(pid)
 
 
 def test_a_client_learns_that_the_program_died(manager: ManagerProcess, function_id: str) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # A small HTTP/1.1 server for one connection, on standard input and output.
 # It answers with its process id, its number of requests so far and its first argument.
-# A second argument is the seconds after which it has waited long enough and ends.
+# A second argument is for how many seconds it waits for another request.
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ my $served = 0;
 $| = 1;
 
 while (1) {
-    if ($patience) {
+    if ($patience and $served) {
         my $ready = '';
         vec($ready, fileno(STDIN), 1) = 1;
         select($ready, undef, undef, $patience) or exit;

@@ -8,7 +8,7 @@ my $served = 0;
 $| = 1;
 
 while (1) {
-    if ($patience) {
+    if ($patience and $served) {
         my $ready = '';
         vec($ready, fileno(STDIN), 1) = 1;
         select($ready, undef, undef, $patience) or exit;

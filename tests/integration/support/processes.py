@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import os
 
+from tests.integration.support.waiting import wait_until
+
 
 def is_alive(pid: int) -> bool:
     """Whether ``pid`` runs; a zombie does not."""
     stat = _stat(pid)
     return stat is not None and stat[0] not in "ZX"
+
+
+def wait_gone(*pids: int) -> None:
+    """Wait until none of ``pids`` runs."""
+    wait_until(lambda: not any(map(is_alive, pids)), f"the end of {pids}")
 
 
 def descendants(pid: int) -> set[int]:
