@@ -11,13 +11,16 @@ whoever follows is told of new ones.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 import os
+import queue
+import select
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple
 
 from conductor.durations import format_duration, format_size
@@ -26,6 +29,7 @@ from conductor.fastfn.exchange import Exchange
 KEPT = 500  # entries of each function
 _BACKLOG = 20_000  # entries not written yet; more are dropped
 _FLUSH = 0.05  # seconds between a record and its writing
+STOP_TIMEOUT = 2.0  # seconds that the last batch may take
 
 Style = Literal["text", "json", "journal"]
 
@@ -80,7 +84,7 @@ class RequestLog:
 
     def __init__(self, style: Style, stream: int = 2) -> None:
         self._emit: Callable[[list[Entry]], None] = _WRITERS[style](stream)
-        self._thread = ThreadPoolExecutor(1, "log")  # in order, and no more than one may be stuck
+        self._batches: queue.SimpleQueue[list[Entry] | None] = queue.SimpleQueue()
         self._ended: list[tuple[str, Exchange]] = []  # requests that are no entries yet
         self._pending: list[Entry] = []
         self._dropped = 0
@@ -91,17 +95,24 @@ class RequestLog:
         self._writing: asyncio.Future[None] | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Write on ``loop`` from now on."""
+        """Write from now on, in a thread that ``loop`` hears from.
+
+        A daemon thread: an executor's would hold up the process's exit for as long as it is stuck.
+        """
         self._loop = loop
+        threading.Thread(target=self._write, args=(loop,), name="log", daemon=True).start()
 
     async def stop(self) -> None:
         """Write what is left."""
+        if self._loop is None:
+            return
         while self._ended or self._pending or self._writing is not None:
             self._flush()
             if self._writing is not None:
-                await asyncio.wait([self._writing], timeout=2.0)
-                if self._writing is not None and not self._writing.done():
+                done, _ = await asyncio.wait([self._writing], timeout=STOP_TIMEOUT)
+                if not done:
                     return
+        self._batches.put(None)
 
     def request(self, function: str, exchange: Exchange) -> None:
         """Record a request that has ended; it becomes an entry together with others, later."""
@@ -123,7 +134,8 @@ class RequestLog:
         if function is not None:
             entries = list(self._kept.get(function, ()))
         else:
-            entries = sorted(entry for kept in self._kept.values() for entry in kept)
+            entries = [entry for kept in self._kept.values() for entry in kept]
+            entries.sort(key=lambda entry: entry.time)
         return entries[-count:] if count else []
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
@@ -150,7 +162,7 @@ class RequestLog:
             self._schedule()
 
     def _schedule(self) -> None:
-        if self._loop is not None and self._writing is None:
+        if self._loop is not None:
             self._scheduled = True
             self._loop.call_later(_FLUSH, self._flush)
 
@@ -159,7 +171,7 @@ class RequestLog:
         if kept is None:
             kept = self._kept[entry.function] = deque(maxlen=KEPT)
         kept.append(entry)
-        for follower in self._followers:
+        for follower in tuple(self._followers):
             follower(entry)
         if len(self._pending) >= _BACKLOG:
             self._dropped += 1
@@ -176,13 +188,22 @@ class RequestLog:
             text = f"{self._dropped} log entries were dropped: the log is slower than the requests"
             batch.append(Entry(time.time(), "event", "", text))
             self._dropped = 0
-        self._writing = self._loop.run_in_executor(self._thread, self._emit, batch)
-        self._writing.add_done_callback(self._written)
+        self._writing = self._loop.create_future()
+        self._batches.put(batch)
 
-    def _written(self, future: asyncio.Future[None]) -> None:
-        self._writing = None
-        future.exception()  # a log that cannot be written has nowhere to say so
-        if self._ended or self._pending:
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
+        while (batch := self._batches.get()) is not None:
+            # A log that cannot be written has nowhere to say so.
+            with contextlib.suppress(Exception):
+                self._emit(batch)
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(self._written)
+
+    def _written(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.set_result(None)
+        if (self._ended or self._pending) and not self._scheduled:
             self._schedule()
 
 
@@ -222,7 +243,11 @@ def _journal_writer(_stream: int) -> Callable[[list[Entry]], None]:
 
     def emit(batch: list[Entry]) -> None:
         for entry in batch:
-            fields = {key: value for key, value in entry.to_json().items() if key != "message"}
+            fields = {
+                key: value
+                for key, value in entry.to_json().items()
+                if key != "message" and value is not None
+            }
             priority = 3 if entry.kind == "event" else 4 if entry.message else 6
             text = format_text(entry, colour=False, clock=False).rstrip("\n")
             send(
@@ -241,7 +266,12 @@ _WRITERS: dict[Style, Callable[[int], Callable[[list[Entry]], None]]] = {
 
 def _write_all(stream: int, data: bytes) -> None:
     while data:
-        data = data[os.write(stream, data) :]
+        try:
+            data = data[os.write(stream, data) :]
+        except BlockingIOError:  # another program on the same terminal has made it so (open(2))
+            room = select.poll()
+            room.register(stream, select.POLLOUT)
+            room.poll()
 
 
 def format_text(entry: Entry, *, colour: bool, clock: bool = True) -> str:
