@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -21,6 +21,9 @@ from conductor.cgi_adapter import parse_header_lines
 from conductor.fastfn.runtimes import RUNTIMES
 
 _T = TypeVar("_T")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_MOST = 1024  # workers of one function
+_LARGEST = 2**53  # of any number: what JSON's readers agree on (RFC 8259 §6)
 
 
 class Format(enum.StrEnum):
@@ -115,8 +118,8 @@ def _mapping(data: object, where: str) -> dict[str, Any]:
 
 def _problems(spec: FunctionSpec) -> Iterator[tuple[str, str]]:
     """Yield each field that is of the right type and wrong all the same, and why."""
-    if not spec.id or "/" in spec.id:
-        yield "id", "must be a name"
+    if not _ID.fullmatch(spec.id):
+        yield "id", "must be 1 to 200 letters, digits, dots, - and _"
     for where in ("program", "directory", "socket"):
         if not os.path.isabs(getattr(spec, where)):
             yield where, "must be an absolute path"
@@ -124,8 +127,12 @@ def _problems(spec: FunctionSpec) -> Iterator[tuple[str, str]]:
         yield "runtime", f"must be one of {', '.join(RUNTIMES)}"
     if spec.runtime == "python" and not spec.interpreter:
         yield "interpreter", "must be given for the runtime python"
-    if spec.processes.max < 1:
-        yield "processes.max", "must be at least 1"
+    if not 1 <= spec.processes.max <= _MOST:
+        yield "processes.max", f"must be 1 to {_MOST}"
+    if spec.processes.spare > spec.processes.max:
+        yield "processes.spare", "must not be more than processes.max"
+    if not all(name and "=" not in name for name in spec.environment):
+        yield "environment", "must have names without = in them"
     try:
         parse_header_lines(spec.response_headers)
     except ValueError as error:
@@ -137,20 +144,24 @@ def _build(cls: type[_T], values: dict[str, Any], prefix: str) -> _T:
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]  # only called with dataclasses
     for key in values.keys() - known.keys():
         raise SpecError(f"{prefix}{key} is unknown")
-    checked = {key: _check(values[key], str(known[key].type), prefix + key) for key in values}
-    try:
-        return cls(**checked)
-    except TypeError as error:
-        raise SpecError(str(error)) from None
+    for key, known_field in known.items():
+        if key not in values and not _has_default(known_field):
+            raise SpecError(f"{prefix}{key} is missing")
+    return cls(**{key: _check(values[key], str(known[key].type), prefix + key) for key in values})
+
+
+def _has_default(known: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return known.default is not missing or known.default_factory is not missing
 
 
 def _check(value: Any, kind: str, where: str) -> Any:
     match kind:
-        case "str" if isinstance(value, str) and "\0" not in value:
+        case "str" if isinstance(value, str) and _can_be_passed_on(value):
             return value
-        case "int" if type(value) is int and value >= 0:
+        case "int" if type(value) is int and 0 <= value <= _LARGEST:
             return value
-        case "float" if type(value) in (int, float) and value >= 0 and math.isfinite(value):
+        case "float" if type(value) in (int, float) and 0 <= value <= _LARGEST:
             return float(value)
         case "bool" if isinstance(value, bool):
             return value
@@ -162,3 +173,11 @@ def _check(value: Any, kind: str, where: str) -> Any:
         case "Format" | "Processes" | "Limits":
             return value
     raise SpecError(f"{where} must be {kind}")
+
+
+def _can_be_passed_on(text: str) -> bool:
+    """Whether ``text`` can be an argument, a path or a variable of a process."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+        return False
