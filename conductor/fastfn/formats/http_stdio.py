@@ -39,8 +39,10 @@ from conductor.http1.heads import (
     render_request,
     split_fields,
 )
+from conductor.http1.messages import Headers
 
 _NO_BODY = LengthReader(0)
+_MAX_INTERIM = 64  # heads in one read
 
 
 class HttpStdioChannel(Channel):
@@ -162,32 +164,37 @@ class HttpStdioChannel(Channel):
             self._on_body(exchange, data)
 
     def _on_head(self, exchange: Exchange, data: bytes, seen: int = 0) -> None:
-        try:
-            head = parse_response_head(data, seen)
-        except ProtocolError as error:
-            self.fail(502, str(error))
-            return
-        if head is None:
-            self._buffer = data
-            return
+        """Read the answer's head, and the interim ones before it (RFC 9110 §15.2)."""
+        for _ in range(_MAX_INTERIM):
+            try:
+                head = parse_response_head(data, seen)
+            except ProtocolError as error:
+                self.fail(502, str(error))
+                return
+            if head is None:
+                self._buffer = data
+                return
+            if head.status >= 200 or head.status == 101:
+                self._on_final_head(exchange, head, data)
+                return
+            if head.status != 100:  # the connection has asked for the body itself
+                exchange.inform(head.status, head.reason, _headers(head))
+            data, seen = data[len(head.raw) :], 0
+        self.fail(502, f"the program gave {_MAX_INTERIM} interim answers and none that is final")
+
+    def _on_final_head(self, exchange: Exchange, head: WorkerResponse, data: bytes) -> None:
         size = len(head.raw)
         whole = head.plain and len(data) - size == head.body_length
-        if whole and 200 <= head.status != 204 and head.status != 304 and exchange.forwardable:
+        if whole and head.status not in (204, 304) and exchange.forwardable:
             exchange.forward(data, head.status)
             self._done(exchange, keep_alive=True)
             return
         self._take_apart(exchange, head, data[size:])
 
     def _take_apart(self, exchange: Exchange, head: WorkerResponse, rest: bytes) -> None:
-        fields = end_to_end(split_fields(head.fields))
-        headers = [(n, v) for n, v in fields if n.lower() != b"content-length"]
+        headers = _headers(head)
         if head.status == 101:
             self._switch(exchange, head, headers, rest)
-            return
-        if head.status < 200:
-            if head.status != 100:  # the connection has asked for the body itself
-                exchange.inform(head.status, head.reason, headers)
-            self._on_head(exchange, rest)
             return
         self._head = head
         length = self._choose_body(exchange, head)
@@ -350,6 +357,12 @@ def socket_end(fd: int) -> None:
     """Tell the other side of ``fd`` that nothing more will come."""
     with socket.socket(fileno=os.dup(fd)) as copy:
         copy.shutdown(socket.SHUT_WR)
+
+
+def _headers(head: WorkerResponse) -> Headers:
+    """Return the fields of an answer that are the client's business, but for its framing."""
+    fields = end_to_end(split_fields(head.fields))
+    return [(n, v) for n, v in fields if n.lower() != b"content-length"]
 
 
 def _render(head: RequestHead, strip: int, *, last: bool) -> bytes:

@@ -136,9 +136,10 @@ def of_head(_: Request) -> None:
     say(b"HTTP/1.1 200 OK\r\nContent-Length: 123456\r\n\r\n")
 
 
-def hints(_: Request) -> None:
-    """Say 103 before the answer (RFC 8297)."""
-    say(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n")
+def hints(request: Request) -> None:
+    """Say 103 before the answer (RFC 8297), once or so often, in one piece."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+    say(hint * int(request.query.get("count", "1")))
     answer(b"hinted\n")
 
 
