@@ -136,7 +136,7 @@ class RequestLog:
         else:
             entries = [entry for kept in self._kept.values() for entry in kept]
             entries.sort(key=lambda entry: entry.time)
-        return entries[-count:] if count else []
+        return entries[-count:] if count > 0 else []
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
         """Call ``follower`` with each new entry until the function returned is called."""

@@ -94,19 +94,18 @@ class SpawnerLink:
 
     def dismiss(self) -> None:
         """End a spawner that is not needed, without waiting for it; another may be started."""
-        task = self._loop.create_task(self.stop())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-
-    async def stop(self) -> None:
-        """End the spawner and with it all its workers; returns when it is reaped."""
         process = self._process
         self._close()
         if process is not None:
-            await self._reap(process)
+            task = self._loop.create_task(self._reap(process))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def stop(self) -> None:
+        """End the spawner and with it all its workers; returns when it is reaped."""
+        self.dismiss()
         if self._ending:
-            others = self._ending - {asyncio.current_task()}
-            await asyncio.gather(*others)
+            await asyncio.wait(self._ending)
 
     async def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:

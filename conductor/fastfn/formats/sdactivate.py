@@ -5,14 +5,16 @@ the daemon; while no daemon runs it watches the socket, without accepting, and t
 first connection starts one. At any time exactly one side looks after the backlog.
 
 With ``spare: 0`` a daemon that nobody is connected to is ended after
-``idle_timeout``. Who is connected the kernel knows: accepted sockets carry the
-listener's path (proc(5), /proc/net/unix).
+``idle_timeout``, its spawner too. Who is connected the kernel knows: accepted sockets
+carry the listener's path (proc(5), /proc/net/unix). Who came and went between two
+looks it remembers: a connect(2) reads the socket's file, and that is its access time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import socket
 import time
@@ -32,6 +34,7 @@ from conductor.fastfn.stats import FunctionStats
 
 STOP_GRACE = 10.0  # seconds that a daemon has to finish its connections after SIGTERM
 _CHECKS = 4  # looks at the connections in one idle_timeout
+_SETTLE = 0.2  # seconds that a daemon must live to be called ready
 _CONNECTED = b"03"  # the column St of /proc/net/unix (SS_CONNECTED)
 _MONOTONIC = time.monotonic
 
@@ -137,6 +140,8 @@ class DaemonDeployment:
             self._start_workers(missing, now)
         elif not running:
             self._watch()
+            if not self._workers and not self.spec.processes.spare:
+                self._link.dismiss()
         elif self.spec.processes.spare == 0:
             self._check_idle(running, now)
 
@@ -170,7 +175,7 @@ class DaemonDeployment:
 
     def _check_idle(self, running: list[Worker[Exchange]], now: float) -> None:
         timeout = self.spec.processes.idle_timeout
-        if self._idle_since is None or count_connections(self.spec.socket):
+        if self._idle_since is None or self._is_used():
             self._idle_since = now
         elif now - self._idle_since >= timeout:
             self._idle_since = None
@@ -179,6 +184,11 @@ class DaemonDeployment:
                 self._end(worker)
             return
         self._alarm.wake_by(now + timeout / _CHECKS)
+
+    def _is_used(self) -> bool:
+        """Whether somebody came since the last look, is connected, or waits for a slow start."""
+        path = self.spec.socket
+        return take_connected(path) or has_backlog(self._listener) or count_connections(path) > 0
 
     def _end(self, worker: Worker[Exchange]) -> None:
         if worker.state is not State.ENDING:
@@ -199,8 +209,13 @@ class DaemonDeployment:
         worker.state = next_state(worker.state, Event.SPAWNED)
         worker.pid = pid
         self._idle_since = None
-        self.ready.set()
+        self.loop.call_later(_SETTLE, self._note_settled, worker)
         self.act()
+
+    def _note_settled(self, worker: Worker[Exchange]) -> None:
+        """Call the deployment ready if ``worker`` has survived its first moments."""
+        if worker.id in self._workers:
+            self.ready.set()
 
     def on_exited(self, worker_id: int, status: int) -> None:
         """Take note of a daemon that ended; by itself, when idle, it may."""
@@ -333,6 +348,26 @@ class _UpstreamChannel(HttpStdioChannel):
     def await_exit(self) -> None:
         """Conclude at once: a connection has no exit that could be heard of."""
         self.conclude()
+
+
+def has_backlog(listener: socket.socket) -> bool:
+    """Whether somebody waits to be accepted."""
+    poll = select.poll()
+    poll.register(listener, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def take_connected(path: str) -> bool:
+    """Return whether somebody connected to the socket at ``path`` since this was last called.
+
+    Always False where the file system keeps no access times (mount(8), noatime).
+    """
+    try:
+        connected = os.stat(path).st_atime > 0
+        os.utime(path, (0, time.time()))  # older than its change: even relatime notes the next
+    except OSError:
+        return False
+    return connected
 
 
 def count_connections(path: str) -> int:
