@@ -9,12 +9,13 @@ output; the log goes to standard error.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import uvloop
 
@@ -83,7 +84,8 @@ class Serving:
             loop.add_signal_handler(number, self._on_signal)
         await self._manager.start()
         try:
-            await self._start()
+            if await self._started():
+                self._announce()
             failure = await self._over
         finally:
             await self._stop()
@@ -93,8 +95,20 @@ class Serving:
     def _on_signal(self) -> None:
         if self._over.done():
             os._exit(_AT_ONCE)  # the kernel ends Caddy, and spawners end with our socket
-        print("\nStopping: requests under way may finish; Ctrl-C again ends at once.", flush=True)
         self._over.set_result("")
+        _say("\nStopping: requests under way may finish; Ctrl-C again ends at once.")
+
+    async def _started(self) -> bool:
+        """Start, unless told to stop meanwhile; whether it came to an end."""
+        starting = asyncio.ensure_future(self._start())
+        await asyncio.wait((starting, self._over), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConductorError):
+                await starting
+            return False
+        await starting
+        return True
 
     def _on_caddy_exit(self, reason: str) -> None:
         if not self._over.done():
@@ -114,7 +128,6 @@ class Serving:
             await self._caddy.start(config, settings.host, settings.port)
         else:
             await self._manager.listen(settings.host, settings.port)
-        self._announce()
 
     async def _add_all(self) -> None:
         """Add every function; one that does not start is told of and tried again later."""
@@ -123,21 +136,25 @@ class Serving:
             if isinstance(outcome, UserError) or not isinstance(outcome, ConductorError | None):
                 raise outcome
             if outcome is not None:
-                print(f"conductor: {outcome}; it is tried again", file=sys.stderr, flush=True)
+                _say(f"conductor: {outcome}; it is tried again", sys.stderr)
 
     def _announce(self) -> None:
         front = "Caddy" if self._settings.caddy else "Conductor's own listener (no Caddy)"
-        print(
-            f"Serving {len(self._settings.specs)} functions on {self._settings.url} with {front}."
-        )
-        for spec in self._settings.specs:
-            print(f"  curl {self._settings.url}/cgi/{spec.id}/")
-        print("Stop with Ctrl-C.", flush=True)
+        url, specs = self._settings.url, self._settings.specs
+        lines = [f"Serving {len(specs)} functions on {url} with {front}."]
+        lines += [f"  curl {url}/cgi/{spec.id}/" for spec in specs]
+        _say("\n".join([*lines, "Stop with Ctrl-C."]))
 
     async def _stop(self) -> None:
         if self._caddy is not None:
             await self._caddy.stop()
         await self._manager.stop()
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print; whether anybody still reads must not decide whether anybody is served."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=stream or sys.stdout, flush=True)
 
 
 def _route(spec: FunctionSpec) -> dict[str, object]:

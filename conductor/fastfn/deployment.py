@@ -335,8 +335,8 @@ class Deployment:
         for worker in decision.claimed:
             if worker.request is not None:
                 self._start_exchange(worker, worker.request)
-        if decision.late_start and not self._link.is_ready:
-            self._link.abandon("the spawner was not ready in time")
+        if decision.late_start:
+            self._link.abandon("the spawner gave no worker in time")
         self._stop_idle_spawner(now)
         if self.pool.backoff.hopeless:
             self.hopeless.set()

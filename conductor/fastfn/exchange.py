@@ -243,9 +243,10 @@ class Exchange:
 
     # The request, read by the channel.
 
-    def wants_upgrade(self) -> bytes | None:
-        """Return the protocols that the client would switch to, if it may."""
-        return self.head.upgrade if self.body_complete else None
+    @property
+    def may_switch(self) -> bool:
+        """Whether the client asked for another protocol, and has said all that comes before it."""
+        return self.head.upgrade is not None and self.body_complete
 
     def take_pending(self) -> bytes:
         """Return the part of the body that came before there was a worker, once."""

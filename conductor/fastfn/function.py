@@ -137,6 +137,9 @@ class Function:
             except BaseException:
                 await asyncio.shield(new.stop())
                 raise
+            if self.draining:
+                await asyncio.shield(new.stop())
+                raise ConductorError(f"{spec.id} was stopped meanwhile")
             self.current = new
             self.stats.restarts += 1
             await self._retire(old)

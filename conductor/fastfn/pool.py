@@ -28,6 +28,7 @@ from conductor.fastfn.states import Event, State, next_state
 
 R = TypeVar("R")
 
+_FOREVER = float("inf")
 _DEMAND_FALLS = 1.0  # seconds until surplus spares are looked at again
 START_WINDOW = 5.0  # seconds: a worker that ends unused before this died at its start
 
@@ -165,7 +166,7 @@ class Pool(Generic[R]):
         if len(self.waiting) >= self.limits.queue + startable:
             return False
         self.demand.arrived(now)
-        self.waiting.append(Waiting(request, now + self.limits.queue_timeout))
+        self.waiting.append(Waiting(request, now + (self.limits.queue_timeout or _FOREVER)))
         return True
 
     def withdraw(self, request: R) -> None:

@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import deque
 from typing import Protocol
 
 from conductor.fastfn import wire
@@ -48,6 +49,7 @@ class SpawnerLink:
         self._process: subprocess.Popen[bytes] | None = None
         self.is_ready = False  # it has started, and what it preloads is there
         self._ordered: list[int] = []  # workers asked for before that
+        self._unsent: deque[wire.Message] = deque()  # orders that the channel did not take yet
         self._farewell = -1
         self._farewells: dict[int, int] = {}  # worker: exit status
         self._ending: set[asyncio.Task[None]] = set()  # of spawners dismissed
@@ -68,9 +70,13 @@ class SpawnerLink:
                 start_new_session=True,
             )
         self._channel = ours
-        wire.send(ours, config, fds)
         ours.setblocking(False)
         self._loop.add_reader(ours.fileno(), self._on_readable)
+        try:
+            wire.send(ours, config, fds)
+        except OSError:
+            self.dismiss()
+            raise
 
     def spawn(self, workers: list[int]) -> None:
         """Ask for workers with these numbers, as soon as the spawner is ready."""
@@ -115,13 +121,38 @@ class SpawnerLink:
             await asyncio.to_thread(process.wait)
 
     def _send(self, message: wire.Message) -> None:
+        """Send ``message``, later if the spawner is behind with reading.
+
+        A spawner that reads no more is found out by the workers that do not come
+        (limits.start_timeout); what waits here is bounded by the workers there may be.
+        """
         if self._channel is None:
+            return
+        if self._unsent:
+            self._unsent.append(message)
             return
         try:
             wire.send(self._channel, message)
-        except OSError as error:  # gone, or it has not read for many messages
+        except BlockingIOError:
+            self._unsent.append(message)
+            self._loop.add_writer(self._channel.fileno(), self._on_writable)
+        except OSError as error:
             # Not at once: whoever gives an order is in the middle of a decision.
             self._loop.call_soon(self._lose, f"the spawner cannot be reached: {error}")
+
+    def _on_writable(self) -> None:
+        if self._channel is None:
+            return
+        try:
+            while self._unsent:
+                wire.send(self._channel, self._unsent[0])
+                self._unsent.popleft()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lose(f"the spawner cannot be reached: {error}")
+            return
+        self._loop.remove_writer(self._channel.fileno())
 
     def _on_readable(self) -> None:
         try:
@@ -176,6 +207,7 @@ class SpawnerLink:
     def _close(self) -> None:
         if self._channel is not None:
             self._loop.remove_reader(self._channel.fileno())
+            self._loop.remove_writer(self._channel.fileno())
             self._channel.close()
             self._channel = None
         if self._farewell >= 0:
@@ -183,6 +215,7 @@ class SpawnerLink:
             self._farewell = -1
         self._farewells.clear()
         self._ordered.clear()
+        self._unsent.clear()
         self.is_ready = False
         self._process = None
 

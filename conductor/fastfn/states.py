@@ -1,8 +1,8 @@
 """The life of a worker, as a table.
 
 Every pair of a state and an event is either a move written here or illegal; an
-illegal pair raises and changes nothing. ``move`` is the one door to a worker's
-state, so that what a pool counts is what the table allows.
+illegal pair raises and changes nothing. Whoever changes a worker's state asks
+``next_state``, so that what a pool counts is what the table allows.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The channel is a SOCK_SEQPACKET pair, so a message is a packet: there is no
 framing to get wrong, and descriptors (SCM_RIGHTS, unix(7)) cannot drift away from
 the message that they belong to. The spawner imports this module; it stays small.
 
-Manager to spawner:  configure, spawn {workers}, kill {worker, signal}, stop.
-Spawner to manager:  ready (+ the farewell pipe), spawned {worker, pid} (+ the
+Manager to spawner:  configure, spawn {workers}, kill {worker, signal}; its end: stop.
+Spawner to manager:  hello (+ the farewell pipe), ready, spawned {worker, pid} (+ the
 manager's ends), exited {worker, status}, stderr {worker, lines}, failed {error}.
 """
 

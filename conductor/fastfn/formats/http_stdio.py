@@ -13,9 +13,11 @@ a worker that had read it and died gets its request a 502.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import socket
+import termios
 
 from conductor.fastfn.exchange import Exchange
 from conductor.fastfn.fdio import READ_SIZE, FdWriter
@@ -42,6 +44,8 @@ from conductor.http1.heads import (
 from conductor.http1.messages import Headers
 
 _NO_BODY = LengthReader(0)
+_OURS = (b"expect", b"x-forwarded-prefix")  # request fields that only the manager has a say in
+_HANDS_OFF = 0.002  # seconds after a request with a body in which its worker is not used again
 _MAX_INTERIM = 64  # heads in one read
 
 
@@ -237,7 +241,20 @@ class HttpStdioChannel(Channel):
         if self._paused:
             self.resume()
         complete = exchange.body_complete and not self._writer.waiting
-        self.owner.channel_done(self, reusable=keep_alive and complete and not self._last)
+        reusable = keep_alive and complete and not self._last
+        if reusable and exchange.head.body_length:
+            # A program that answered without reading the body takes it for the next request.
+            if unread_by_peer(self._fd):
+                reusable = False
+            else:
+                self.owner.loop.call_later(_HANDS_OFF, self._on_hands_off_over)
+                return
+        self.owner.channel_done(self, reusable=reusable)
+
+    def _on_hands_off_over(self) -> None:
+        """Take the worker back if it did not speak unasked, as one with a body left over does."""
+        if self._fd >= 0:
+            self.owner.channel_done(self, reusable=True)
 
     def _switch(
         self,
@@ -246,7 +263,7 @@ class HttpStdioChannel(Channel):
         headers: list[tuple[bytes, bytes]],
         rest: bytes,
     ) -> None:
-        if head.upgrade is None or exchange.head.upgrade is None:
+        if head.upgrade is None or not exchange.may_switch:
             self.fail(502, "the program switched to a protocol that nobody asked for")
             return
         self._tunnel = True
@@ -353,6 +370,11 @@ def has_hung_up(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def unread_by_peer(fd: int) -> bool:
+    """Whether the other side of the Unix socket ``fd`` has left some of what was sent unread."""
+    return fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0\0\0\0") != b"\0\0\0\0"
+
+
 def socket_end(fd: int) -> None:
     """Tell the other side of ``fd`` that nothing more will come."""
     with socket.socket(fileno=os.dup(fd)) as copy:
@@ -369,7 +391,7 @@ def _render(head: RequestHead, strip: int, *, last: bool) -> bytes:
     """Return the head for a worker: its own framing and connection, the stripped target."""
     target, prefix = strip_target(head.target, strip)
     headers = end_to_end(head.headers)
-    headers = [(n, v) for n, v in headers if n.lower() != b"expect"]
+    headers = [(n, v) for n, v in headers if n.lower() not in _OURS]
     if prefix:
         headers.append((b"X-Forwarded-Prefix", prefix))
     if not any(n.lower() == b"host" for n, _ in headers):

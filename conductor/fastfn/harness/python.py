@@ -73,7 +73,7 @@ class Script:
             self.imports = list(importable_early(names, self.path))
             self.code = compile(source, self.path, "exec", dont_inherit=True)
             self.version = version
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, MemoryError, RecursionError):
             self.code, self.version, self.imports = None, None, []
 
     def load(self) -> types.CodeType:
@@ -353,6 +353,17 @@ def take_down(known: int) -> None:
     gc.collect(2 if gc.get_count()[2] else 1)
 
 
+def preload_modules(names: list[str]) -> None:
+    """Import what the declaration's ``preload`` names; what cannot be imported ends the zygote."""
+    for name in names:
+        try:
+            __import__(name)
+        except Exception as error:  # noqa: BLE001  # a module may raise anything
+            if not isinstance(error, ImportError):
+                sys.excepthook(type(error), error, error.__traceback__)
+            sys.exit(f"preload: {name} cannot be imported: {error}")
+
+
 def main() -> NoReturn:
     """Be the zygote; come out of it as a worker, and serve one request."""
     channel_fd, farewell, count = (int(argument) for argument in sys.argv[1:4])
@@ -366,8 +377,7 @@ def main() -> NoReturn:
     if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         sys.path[0] = directory  # not there with -I or -P, and then not for the script either
     forks = Forks()
-    for name in preload:
-        __import__(name)
+    preload_modules(preload)
     forks.choose()
     script = Script(path)
     script.refresh()

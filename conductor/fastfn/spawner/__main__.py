@@ -115,8 +115,6 @@ class Spawner:
                     self._spawn(worker)
             case "kill":
                 self._kill(message["worker"], message["signal"])
-            case "stop":
-                self._stopping = True
 
     def _spawn(self, worker: int) -> None:
         if self._zygote is not None:
