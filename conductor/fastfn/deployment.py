@@ -30,6 +30,7 @@ from conductor.fastfn.spec import Format, FunctionSpec
 from conductor.fastfn.states import State
 from conductor.fastfn.stats import FunctionStats
 
+EARLY = 1.0  # seconds: a worker that closes its connection unused before this did not start
 REPLENISH = 0.01  # seconds until spares are made up for, while there are others
 SETTLE = 0.2  # seconds that a program's own first worker must live to be called ready
 MAX_RETRIES = 32  # of a request that was not read: all spares may have been killed at once
@@ -142,6 +143,7 @@ class Deployment:
 
     def _refuse(self, exchange: Exchange, status: int, message: str) -> None:
         self._stats.refused += 1
+        exchange.claimed = _MONOTONIC()  # all its time was waiting
         retry_after = 1
         if status == 503:
             retry_after = max(1, round(self.pool.backoff.retry_in(_MONOTONIC()) or 1))
@@ -179,6 +181,7 @@ class Deployment:
         if worker is None:
             channel.close()
         else:
+            self._note_early_close(worker)
             self._retire(worker, kill=True)
             if unread is not None and worker.served == 1:
                 self._stillborn.add(worker.id)
@@ -186,6 +189,16 @@ class Deployment:
         if unread is not None:
             self._give_to_another(unread)
         self.act()
+
+    def _note_early_close(self, worker: ExchangeWorker) -> None:
+        """Count a worker that closed its connection at once as one that died at its start.
+
+        Its exit, which may come much later, is then that of a worker that had to end.
+        """
+        now = _MONOTONIC()
+        if worker.state is State.IDLE and not worker.served and now - worker.since < EARLY:
+            self._note_error("died at its start: a worker closed its connection")
+            self.pool.backoff.failed(now)
 
     def channel_redirected(self, channel: Channel, exchange: Exchange) -> None:
         """Let another worker answer ``exchange``."""

@@ -137,6 +137,7 @@ class Exchange:
         head goes out with the first bytes of the body, or at ``flush``.
         """
         self.status = status
+        self.connection.begin_answer()
         headers = list(headers)
         if self.is_bodyless(status):
             self._framing = _NO_LENGTH

@@ -142,6 +142,7 @@ class Function:
                 raise ConductorError(f"{spec.id} was stopped meanwhile")
             self.current = new
             self.stats.restarts += 1
+            self.stats.last_error = None
             await self._retire(old)
 
     async def _retire(self, old: AnyDeployment) -> None:

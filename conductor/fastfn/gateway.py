@@ -24,6 +24,8 @@ from conductor.http1.heads import CHUNKED, RequestHead, parse_request_head
 HEAD_TIMEOUT = 30.0  # seconds from a head's first byte to its last
 LINGER_TIMEOUT = 5.0  # seconds in which the rest of an unread body may still arrive
 LINGER_BYTES = 1024 * 1024  # of such a rest; more is not waited for
+HOLD_TIME = 0.02  # seconds that our proxy is given to notice that it has sent all of a body
+HOLD_BYTES = 1024 * 1024  # of a body's rest, and of the answer that is held until it was read
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -65,6 +67,8 @@ class Connection(asyncio.Protocol):
         "_body",
         "_buffer",
         "_gateway",
+        "_held",
+        "_held_size",
         "_lingered",
         "_paused",
         "_room",
@@ -84,6 +88,8 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._room = 0  # bytes that the body may still have
         self._tunnel = False
+        self._held: list[bytes] | None = None  # an answer that came before the body's end
+        self._held_size = 0
         self._lingered = -1  # bytes of an unread body thrown away so far; -1: none is expected
         self._timer: asyncio.TimerHandle | None = None
         self.exchange: Exchange | None = None
@@ -153,13 +159,15 @@ class Connection(asyncio.Protocol):
     # What the exchange and the channel call.
 
     def write(self, data: bytes) -> None:
-        """Send ``data``."""
-        if self._transport is not None:
+        """Send ``data``, or keep it while an answer is held."""
+        if self._held is not None:
+            self._hold(data)
+        elif self._transport is not None:
             self._transport.write(data)
 
     def pause_reading(self) -> None:
         """Stop reading: the worker is slower, or the next request has to wait."""
-        if not self._paused and self._transport is not None:
+        if not self._paused and self._transport is not None and self._held_size <= HOLD_BYTES:
             self._paused = True
             self._transport.pause_reading()
 
@@ -173,6 +181,18 @@ class Connection(asyncio.Protocol):
         """Ask for the body, if the client waits to be asked (RFC 9110 §10.1.1)."""
         if self.exchange is not None and self.exchange.head.expect_continue and self._body:
             self.write(_CONTINUE)
+
+    def begin_answer(self) -> None:
+        """Hold the answer back that now begins, if our proxy would spoil it.
+
+        Go's HTTP server, and so Caddy, throws away up to 256 KiB of a request's body
+        when the answer's head arrives before its end: bytes that the program would
+        miss, or an answer that is broken off. A longer rest it passes on in peace.
+        """
+        if not self.proxied or self._body is None or self._tunnel:
+            return
+        if isinstance(self._body, ChunkedReader) or self._body.remaining <= HOLD_BYTES:
+            self._held = []
 
     def become_tunnel(self) -> None:
         """From here on pass bytes both ways; what came early goes first."""
@@ -201,13 +221,17 @@ class Connection(asyncio.Protocol):
     def exchange_ended(self) -> None:
         """Take the next request, once the rest of this one is out of the way."""
         self.exchange = None
-        unread, self._body = self._body is not None, None
+        unread = self._body is not None
+        if self._held is None:
+            self._body = None
         self._tunnel = False
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         if unread:
             self._start_lingering()
+        elif self._held is not None:
+            return  # what is held goes out first, and then the connection is closed
         elif self.closing:
             transport.close()
         elif self._buffer or self._paused:
@@ -305,6 +329,8 @@ class Connection(asyncio.Protocol):
             if rest:
                 self._buffer = rest
                 self.pause_reading()
+        if body.complete and self._held is not None:
+            self._gateway.loop.call_later(HOLD_TIME, self._release)
         if exchange.spool is not None and not exchange.body_complete:
             self._spool(exchange, exchange.spool, payload)
         elif len(payload) > self._room:
@@ -358,24 +384,61 @@ class Connection(asyncio.Protocol):
         if self.exchange is not None:
             self._break_off(self.exchange, 408, "the request's body took too long")
 
+    # An answer that came before the body's end.
+
+    def _hold(self, data: bytes) -> None:
+        assert self._held is not None  # noqa: S101  # only called while an answer is held
+        self._held.append(data)
+        self._held_size += len(data)
+        if self._held_size > HOLD_BYTES and self.exchange is not None:
+            if self.exchange.channel is not None:
+                self.exchange.channel.pause()
+            if isinstance(self._body, LengthReader):
+                self.resume_reading()  # and not to be paused: what is left is little
+
+    def _release(self) -> None:
+        """Send what was held: the body was read."""
+        if self._held is None:
+            return
+        held, self._held = self._held, None
+        full, self._held_size = self._held_size > HOLD_BYTES, 0
+        if full and self.exchange is not None and self.exchange.channel is not None:
+            self.exchange.channel.resume()
+        self.write(b"".join(held))
+        if self.exchange is None and self._transport is not None:
+            self._transport.close()
+
     # The rest of a body that nobody wants: a client that is still sending must not
     # lose the answer to a reset, and cannot be asked to stop.
 
     def _start_lingering(self) -> None:
         self._lingered = 0
-        self._body = None
         self.closing = True
         self._timer = self._gateway.loop.call_later(LINGER_TIMEOUT, self._stop_lingering)
         self.resume_reading()
-        self.end_writing()
+        if self._held is None:
+            self.end_writing()
 
     def _linger_on(self, data: bytes) -> None:
         self._lingered += len(data)
         if self._lingered > LINGER_BYTES:
             self._stop_lingering()
+        elif self._is_last_of_body(data):
+            self._body = None
+            self._gateway.loop.call_later(HOLD_TIME, self._stop_lingering)
+
+    def _is_last_of_body(self, data: bytes) -> bool:
+        if self._body is None:
+            return False
+        try:
+            self._body.feed(data)
+        except ProtocolError:
+            return True
+        return self._body.complete
 
     def _stop_lingering(self) -> None:
         self._cancel_timer()
+        self._release()
         if self._transport is not None:
             self._transport.close()
 

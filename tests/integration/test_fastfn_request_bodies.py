@@ -74,7 +74,7 @@ def test_a_body_that_the_program_does_not_read_is_no_harm(client: Client) -> Non
 
 
 def test_a_client_that_is_still_sending_gets_the_early_answer(client: Client) -> None:
-    client.send(request("POST", "/early", "Content-Length: 900000"), b"x" * 100_000)
+    client.send(request("POST", "/early", "Content-Length: 3000000"), b"x" * 100_000)
     answer = client.read()
     assert (answer.status, answer.body) == (403, b"no, thank you\n")
     assert answer.headers["connection"] == "close"
@@ -86,7 +86,7 @@ def test_an_early_answer_costs_only_its_own_connection(
     manager: ManagerProcess, function_id: str
 ) -> None:
     with manager.connect(function_id) as client:
-        client.send(request("POST", "/early", "Content-Length: 900000"), b"x" * 100_000)
+        client.send(request("POST", "/early", "Content-Length: 3000000"), b"x" * 100_000)
         assert client.read().status == 403
         with manager.connect(function_id) as other:
             assert other.get("/hello").body == b"hello\n"

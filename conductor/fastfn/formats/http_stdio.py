@@ -275,6 +275,9 @@ class HttpStdioChannel(Channel):
 
     def _on_reset(self) -> None:
         exchange = self.exchange
+        if self._head is not None and isinstance(self._body, UntilCloseReader):
+            self._on_end()  # it left some of the request unread, and all of its answer is here
+            return
         if exchange is not None and not (
             exchange.started or self._buffer or exchange.head.body_length
         ):
