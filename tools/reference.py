@@ -99,7 +99,7 @@ MEANINGS = {
     " Then 504, or the answer is broken off, and the worker is ended. A tunnel (`Upgrade`) has no"
     " limit. The body of a chunked request to a `cgi` program must come within the same time.",
     "Limits.start_timeout": 'Time until a started worker must stand ready; not `"0"`.',
-    "Limits.queue": "Requests that may wait for a worker. The next one gets 503.",
+    "Limits.queue": "Requests that may wait while all workers are busy. The next one gets 503.",
     "Limits.queue_timeout": "Time that a request may wait for a worker. Then 504.",
     "Limits.body": 'Longest body of a request; `"0"`: no limit. Longer ones get 413. A chunked'
     " body to a `cgi` program is kept until it is complete, above 1 MiB in a temporary file, and is"
