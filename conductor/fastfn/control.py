@@ -135,7 +135,8 @@ class ControlServer:
         function = self._manager.find(request.get("function"))
         await function.replace(function.spec)
         workers = function.current.counts()
-        return {"function": function.spec.id, "workers": workers["idle"] + workers["busy"]}
+        standing = sum(workers[state] for state in ("starting", "idle", "busy"))
+        return {"function": function.spec.id, "workers": standing}
 
     async def _add(self, request: Request) -> Any:
         try:

@@ -59,7 +59,6 @@ class Exchange:
     __slots__ = (
         "_framing",
         "_out",
-        "_unsent",
         "arrived",
         "backend",
         "body_complete",
@@ -98,7 +97,6 @@ class Exchange:
         self.redirected: CgiRequest | None = None  # what a local redirect made of the request
         self._framing = _NO_LENGTH
         self._out: list[bytes] = []
-        self._unsent = 0
 
     # The answer, written by the channel.
 
