@@ -237,9 +237,7 @@ def test_logs_are_told_again(manager: ManagerProcess, function_id: str) -> None:
     assert [entry["time"] for entry in entries] == sorted(entry["time"] for entry in entries)
 
 
-@pytest.mark.parametrize(
-    ("lines", "count"), [(0, 0), (1, 1), (2, 2), (-5, 0), ("x", 10)]
-)
+@pytest.mark.parametrize(("lines", "count"), [(0, 0), (1, 1), (2, 2), (-5, 0), ("x", 10)])
 def test_logs_are_as_many_as_wanted(manager: ManagerProcess, lines: object, count: int) -> None:
     function_id = manager.add_http(f"logs-{count}", limits={"requests": 0})
     with manager.connect(function_id) as client:
