@@ -23,6 +23,7 @@ from conductor.http1.heads import CHUNKED, RequestHead, parse_request_head
 
 HEAD_TIMEOUT = 30.0  # seconds from a head's first byte to its last
 LINGER_TIMEOUT = 5.0  # seconds in which the rest of an unread body may still arrive
+UNASKED_TIMEOUT = 0.5  # the same where the client waits to be asked: our proxy does not wait
 LINGER_BYTES = 1024 * 1024  # of such a rest; more is not waited for
 HOLD_TIME = 0.02  # seconds that our proxy is given to notice that it has sent all of a body
 HOLD_BYTES = 1024 * 1024  # of a body's rest, and of the answer that is held until it was read
@@ -180,6 +181,7 @@ class Connection(asyncio.Protocol):
     def send_continue(self) -> None:
         """Ask for the body, if the client waits to be asked (RFC 9110 §10.1.1)."""
         if self.exchange is not None and self.exchange.head.expect_continue and self._body:
+            self.exchange.head.expect_continue = False
             self.write(_CONTINUE)
 
     def begin_answer(self) -> None:
@@ -189,8 +191,8 @@ class Connection(asyncio.Protocol):
         when the answer's head arrives before its end: bytes that the program would
         miss, or an answer that is broken off. A longer rest it passes on in peace.
         """
-        if not self.proxied or self._body is None or self._tunnel:
-            return
+        if not self.proxied or self._body is None or self._tunnel or self.closing:
+            return  # closing: where this body ends is in doubt, or nobody is there for another
         if isinstance(self._body, ChunkedReader) or self._body.remaining <= HOLD_BYTES:
             self._held = []
 
@@ -220,7 +222,7 @@ class Connection(asyncio.Protocol):
 
     def exchange_ended(self) -> None:
         """Take the next request, once the rest of this one is out of the way."""
-        self.exchange = None
+        exchange, self.exchange = self.exchange, None
         unread = self._body is not None
         if self._held is None:
             self._body = None
@@ -229,7 +231,8 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if unread:
-            self._start_lingering()
+            unasked = exchange is not None and exchange.head.expect_continue
+            self._start_lingering(UNASKED_TIMEOUT if unasked else LINGER_TIMEOUT)
         elif self._held is not None:
             return  # what is held goes out first, and then the connection is closed
         elif self.closing:
@@ -302,6 +305,8 @@ class Connection(asyncio.Protocol):
         limits = target.spec.limits
         if limits.body and exchange.head.body_length > limits.body:
             exchange.fail(413, f"the body is over the limit of {limits.body} bytes")
+            if rest:
+                self._linger_on(rest)
             return
         self._room = limits.body or sys.maxsize
         if exchange.head.body_length == CHUNKED and target.spec.format is Format.CGI:
@@ -411,10 +416,10 @@ class Connection(asyncio.Protocol):
     # The rest of a body that nobody wants: a client that is still sending must not
     # lose the answer to a reset, and cannot be asked to stop.
 
-    def _start_lingering(self) -> None:
+    def _start_lingering(self, timeout: float) -> None:
         self._lingered = 0
         self.closing = True
-        self._timer = self._gateway.loop.call_later(LINGER_TIMEOUT, self._stop_lingering)
+        self._timer = self._gateway.loop.call_later(timeout, self._stop_lingering)
         self.resume_reading()
         if self._held is None:
             self.end_writing()

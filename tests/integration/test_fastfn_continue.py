@@ -18,6 +18,7 @@ def function_id(manager: ManagerProcess, request: pytest.FixtureRequest) -> str:
 
 
 def ask(client: Client, length: int) -> None:
+    client.socket.settimeout(3)
     client.send(request("POST", "/echo", EXPECT, f"Content-Length: {length}"))
 
 

@@ -23,6 +23,7 @@ def client(manager: ManagerProcess, function_id: str) -> Iterator[Client]:
 
 
 def assert_refused(client: Client, status: int) -> None:
+    client.socket.settimeout(3)  # It comes at once.
     answer = client.read()
     assert answer.status == status
     assert answer.headers["connection"] == "close"
@@ -79,9 +80,15 @@ def test_an_unknown_expectation_is_refused(client: Client) -> None:
     assert_refused(client, 417)
 
 
-def test_a_body_that_says_that_it_is_over_the_limit_is_refused_unread(client: Client) -> None:
-    client.send(b"POST /echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1001\r\n\r\n")
+def test_a_body_that_says_that_it_is_over_the_limit_is_refused(client: Client) -> None:
+    client.send(request("POST", "/echo", body=b"x" * 1001))
     assert_refused(client, 413)
+
+
+def test_a_body_over_the_limit_is_refused_unread(manager: ManagerProcess, function_id: str) -> None:
+    with manager.connect_tcp() as client:
+        client.send(request("POST", f"/cgi/{function_id}/echo", "Content-Length: 1001"))
+        assert_refused(client, 413)
 
 
 def test_a_body_of_just_the_limit_is_taken(client: Client) -> None:
