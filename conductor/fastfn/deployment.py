@@ -64,6 +64,7 @@ class Deployment:
         self._last_words = LastWords()
         self._stillborn: set[int] = set()  # workers that did not read their first request
         self._orphans: set[int] = set()  # busy workers whose spawner is lost
+        self._closed_early: set[int] = set()  # workers that closed their connection at once
         self._acting = self._again = False
         self._unused_since: float | None = None  # since when the spawner has no worker
         self._idle = asyncio.Event()  # nothing is under way: a drain is over
@@ -197,8 +198,10 @@ class Deployment:
         """
         now = _MONOTONIC()
         if worker.state is State.IDLE and not worker.served and now - worker.since < EARLY:
-            self._note_error("died at its start: a worker closed its connection")
+            self._closed_early.add(worker.id)
             self.pool.backoff.failed(now)
+            if self.last_error is None:  # its exit will say more, if it comes
+                self._note_error("died at its start: a worker closed its connection")
 
     def channel_redirected(self, channel: Channel, exchange: Exchange) -> None:
         """Let another worker answer ``exchange``."""
@@ -258,6 +261,10 @@ class Deployment:
             return
         self._stats.workers_exited += 1
         self._last_words.died(worker, status)
+        if worker_id in self._closed_early:
+            self._closed_early.discard(worker_id)
+            how = self._last_words.explain(worker_id, "the worker ended")
+            self._note_error(f"died at its start: {how}")
         self._remove(worker, status)
         self._last_words.forget(worker_id)
         self._act_soon(_MONOTONIC())
@@ -275,6 +282,7 @@ class Deployment:
         """Let busy workers finish, count the others as gone, and start again after a while."""
         self._note_error(self._last_words.explain(0, reason))
         self._last_words.forget(0)
+        self._closed_early.clear()
         now = _MONOTONIC()
         for worker in list(self.pool.workers.values()):
             channel = cast("Channel | None", worker.channel)
