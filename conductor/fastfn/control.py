@@ -167,11 +167,11 @@ class ControlServer:
             await self._answer(writer, _error(str(error), error.exit_status))
             return
         lines = request.get("lines", 10)
-        news: asyncio.Queue[Entry] = asyncio.Queue(_FOLLOWED)
-        for entry in self._manager.log.last(function, lines if isinstance(lines, int) else 10):
-            await self._answer(writer, {"ok": True, "result": entry.to_json()})
+        last = self._manager.log.last(function, lines if isinstance(lines, int) else 10)
         if not request.get("follow"):
+            await self._write_entries(last, writer)
             return
+        news: asyncio.Queue[Entry] = asyncio.Queue(_FOLLOWED)
 
         def offer(entry: Entry) -> None:
             if function in (None, entry.function) and not news.full():
@@ -180,10 +180,15 @@ class ControlServer:
         unfollow = self._manager.log.follow(offer)
         gone = asyncio.ensure_future(reader.read(1))
         try:
+            await self._write_entries(last, writer)
             await self._relay(news, gone, writer)
         finally:
             unfollow()
             gone.cancel()
+
+    async def _write_entries(self, entries: list[Entry], writer: asyncio.StreamWriter) -> None:
+        for entry in entries:
+            await self._answer(writer, {"ok": True, "result": entry.to_json()})
 
     async def _relay(
         self,

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.support.manager import ManagerProcess
+from tests.integration.support.slow import SlowHeads
 
 
 @pytest.fixture(scope="module")
 def manager() -> Iterator[ManagerProcess]:
     with ManagerProcess() as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def slow_heads() -> Iterator[SlowHeads]:
+    with SlowHeads() as clients:
+        yield clients

@@ -7,6 +7,9 @@ import pytest
 from tests.integration.support.http import BrokenAnswer, Client, request
 from tests.integration.support.manager import ManagerProcess
 
+# The first module of the functions path: what takes half a minute begins here.
+pytestmark = pytest.mark.usefixtures("slow_heads")
+
 
 @pytest.fixture(scope="module", params=[1, 0], ids=["single-shot", "multi-shot"])
 def function_id(manager: ManagerProcess, request: pytest.FixtureRequest) -> str:

@@ -136,6 +136,16 @@ def test_a_spooled_body_leaves_no_file_when_its_client_leaves(manager: ManagerPr
     wait_until(lambda: not spools(), "the file to be given back")
 
 
+def test_a_chunked_body_that_takes_too_long_is_answered_408(manager: ManagerProcess) -> None:
+    limits = {"timeout": 0.3}
+    function_id = manager.add(function("bodies-late", "battery.py", limits=limits))
+    with manager.connect(function_id) as client:
+        client.send(request("POST", "/digest", CHUNKED), b"3\r\nabc\r\n")
+        assert client.read().status == 408
+        assert client.is_closed()
+    assert manager.stats(function_id)["workers_exited"] == 0
+
+
 def test_a_spooled_body_waits_for_a_worker_as_long_as_any_other(manager: ManagerProcess) -> None:
     limits = {"queue_timeout": 1.5}
     function_id = manager.add(function("bodies-waits", "battery.py", max=1, limits=limits))

@@ -4,21 +4,14 @@
 It runs under every runtime, and must look the same under each.
 """
 
-import atexit
-import hashlib
-import json
 import os
-import random
-import signal
-import subprocess
 import sys
-import threading
 import time
-from urllib.parse import parse_qs
 
 import neighbour
 
-QUERY = {key: values[0] for key, values in parse_qs(os.environ["QUERY_STRING"]).items()}
+# The tests start this script hundreds of times: what is seldom needed is imported there.
+QUERY = dict(item.partition("=")[::2] for item in os.environ["QUERY_STRING"].split("&"))
 PIECE = 65536
 
 
@@ -31,11 +24,17 @@ def hello():
 
 
 def environment():
+    import json
+
     reply(json.dumps(dict(os.environ), indent=1, sort_keys=True), "Content-Type: application/json")
 
 
 def start():
     """Tell how the script was started."""
+    import json
+    import signal
+    import threading
+
     facts = {
         "argv": sys.argv,
         "cwd": os.getcwd(),
@@ -72,6 +71,8 @@ def gc_is_on():
 
 def child_fds():
     """Return what descriptors a program started by the script has."""
+    import subprocess
+
     code = "import os; print(*(f for f in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/'+f)))"
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, close_fds=False)
     return sorted(map(int, done.stdout.split()))
@@ -81,6 +82,8 @@ def child_fds():
 
 
 def digest():
+    import hashlib
+
     size, digest = 0, hashlib.sha256()
     while piece := os.read(0, PIECE):
         size += len(piece)
@@ -160,12 +163,16 @@ def die():
 
 
 def killed():
+    import signal
+
     reply("half an answer")
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def killed_before():
+    import signal
+
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -195,6 +202,8 @@ def lives_on():
 
 def background():
     """Leave a child behind that holds the output open."""
+    import subprocess
+
     reply("not waiting\n")
     sys.stdout.flush()
     child = subprocess.Popen(["sleep", "1000"])
@@ -203,6 +212,8 @@ def background():
 
 
 def family():
+    import subprocess
+
     script = 'sh -c \'echo $$ >> "$0"; exec sleep 1000\' "$0" & wait'
     with subprocess.Popen(["/bin/sh", "-c", script, QUERY["file"]]) as child:
         with open(QUERY["file"], "a") as file:
@@ -352,6 +363,8 @@ def merged():
 
 
 def at_exit():
+    import atexit
+
     atexit.register(lambda: print("registered first"))
     atexit.register(print, "registered last")
     reply("before the end\n")
@@ -359,6 +372,8 @@ def at_exit():
 
 def thread():
     """End the main thread while another still works."""
+    import threading
+
     reply("main thread\n")
 
     def work():
@@ -403,11 +418,15 @@ def slow_destructor():
 
 def counter():
     """Count in a module that may have been there before the fork."""
+    import random
+
     random.count = getattr(random, "count", 0) + 1
     reply(f"{random.count}\n")
 
 
 def randomness():
+    import random
+
     import tempfile
     import uuid
 

@@ -5,15 +5,11 @@ The path says what it does; the functions below are its pages. It answers
 requests until its input ends or a page says that it is enough.
 """
 
-import hashlib
 import os
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from urllib.parse import parse_qs
+
+# The tests start this program hundreds of times: what is seldom needed is imported there.
 
 ANSWERED = [0]  # requests so far
 PIECE = 65536
@@ -26,14 +22,14 @@ class Request:
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, self.version = lines[0].split(" ")
         self.path, _, query = self.target.partition("?")
-        self.query = {key: values[0] for key, values in parse_qs(query).items()}
+        self.query = dict(item.partition("=")[::2] for item in query.split("&"))
         fields = [line.partition(":") for line in lines[1:] if line]
         self.headers = {name.lower(): value.strip() for name, _, value in fields}
         self.head = head
         self.chunked = self.headers.get("transfer-encoding") == "chunked"
         self.remaining = int(self.headers.get("content-length", "0"))
 
-    def body(self) -> Iterator[bytes]:
+    def body(self) -> "Iterator[bytes]":
         """Yield the body in the pieces in which it comes."""
         while self.chunked:
             size = int(sys.stdin.buffer.readline(), 16)
@@ -87,6 +83,8 @@ def echo(request: Request) -> None:
 
 def digest(request: Request) -> None:
     """Read the body to its end; answer with its size and its digest."""
+    import hashlib
+
     size, digest = 0, hashlib.sha256()
     for piece in request.body():
         size += len(piece)
@@ -164,17 +162,17 @@ def http10_with_length(_: Request) -> None:
 def cut(_: Request) -> None:
     """Die in the middle of a body."""
     say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), 9)
 
 
 def cut_chunks(_: Request) -> None:
     say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), 9)
 
 
 def cut_until_close(_: Request) -> None:
     say(b"HTTP/1.1 200 OK\r\n\r\nhalf")
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), 9)
 
 
 def die(_: Request) -> None:
@@ -215,6 +213,8 @@ def upgrade(request: Request) -> None:
 
     At ``hush`` it closes its output, keeps listening and writes what it hears to a file.
     """
+    import socket
+
     say(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n")
     say(b"WELCOME\n")
     while data := sys.stdin.buffer.read1(PIECE):
@@ -236,6 +236,8 @@ def upgrade_refused(_: Request) -> None:
 
 def family(request: Request) -> None:
     """Start a child and a grandchild that do not listen to reason, and wait with them."""
+    import subprocess
+
     script = 'trap \'\' TERM; sh -c \'trap "" TERM; echo $$ >> "$0"; exec sleep 1000\' "$0" & wait'
     if "gentle" in request.query:
         script = 'sh -c \'echo $$ >> "$0"; exec sleep 1000\' "$0" & wait'
@@ -285,7 +287,7 @@ def open_fds() -> list[int]:
     )
 
 
-PAGES: dict[str, Callable[[Request], None]] = {
+PAGES = {
     name: page
     for name, page in list(globals().items())
     if callable(page) and getattr(page, "__module__", "") == "__main__" and name[0].islower()

@@ -148,6 +148,11 @@ class Client:
             self._answer.headers[key] = text if before is None else f"{before}, {text}"
         self._answer.chunked = self._answer.headers.get("transfer-encoding") == "chunked"
 
+    def peek(self) -> bool:
+        """Wait until something is there to be read, be it the end."""
+        self.socket.recv(1, socket.MSG_PEEK)
+        return True
+
     def end_writing(self) -> None:
         """Say that nothing more will be sent, and go on listening."""
         self.socket.shutdown(socket.SHUT_WR)
